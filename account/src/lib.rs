@@ -1,0 +1,1 @@
+//! Passengers, devices and their identification (pure)

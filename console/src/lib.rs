@@ -1,0 +1,1 @@
+//! What every command line shares: two-line errors, exit codes, the clock

@@ -1,0 +1,1 @@
+//! Client of the Obol issuer's API

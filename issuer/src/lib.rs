@@ -1,0 +1,1 @@
+//! obol-issuer: the mTLS service that signs passengers' credentials

@@ -1,0 +1,1 @@
+//! obol-kms: officers' commands and the daemon

@@ -1,0 +1,1 @@
+//! Typed signing over the key management daemon's socket

@@ -1,0 +1,1 @@
+//! Charging rides and recharge channels (pure)

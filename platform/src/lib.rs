@@ -1,0 +1,1 @@
+//! obol-platform: passenger API, tap intake, channel callbacks

@@ -1,0 +1,1 @@
+//! obol-pos: the terminal as a command

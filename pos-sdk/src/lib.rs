@@ -1,0 +1,1 @@
+//! One terminal: verify, replay guard, fare, durable journal, upload

@@ -1,0 +1,1 @@
+//! Fare pack codec and fare evaluation

@@ -1,0 +1,1 @@
+//! Tap record, hash chain and signed segment of the Obol terminal

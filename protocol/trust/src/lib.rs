@@ -1,0 +1,1 @@
+//! Trust bundle: which issuer keys a terminal may believe

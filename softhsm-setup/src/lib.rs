@@ -1,0 +1,1 @@
+//! A SoftHSM development token from a plan file, one command

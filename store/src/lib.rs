@@ -1,0 +1,1 @@
+//! All SQL of the platform: set-based operations, each one transaction

@@ -1,0 +1,1 @@
+//! A bank as its own process: takes a payment, sends signed callbacks

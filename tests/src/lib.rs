@@ -1,0 +1,1 @@
+//! End-to-end claims, vectors, interoperability, the architecture test

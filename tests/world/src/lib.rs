@@ -1,0 +1,1 @@
+//! One builder of worlds: tokens, services and terminals from shipped binaries

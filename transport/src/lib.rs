@@ -1,0 +1,1 @@
+//! mTLS for services and clients: identities, accept loop, problem details

@@ -1,0 +1,1 @@
+//! Offline verification of PT1 boarding codes

@@ -1,0 +1,1 @@
+//! obol-wallet: the phone side: keys, presentation, QR code
