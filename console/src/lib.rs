@@ -1,1 +1,13 @@
-//! What every command line shares: two-line errors, exit codes, the clock
+#![doc = include_str!("../README.md")]
+
+mod clock;
+mod files;
+mod logging;
+mod report;
+mod stop;
+
+pub use clock::{unix_now, utc_text};
+pub use files::{FileError, Mode, read_limited, replace_atomically, write_new_atomically};
+pub use logging::init_logging;
+pub use report::{Outcome, run, two_lines};
+pub use stop::{StopOnStdin, until_stopped};

@@ -1,0 +1,203 @@
+use std::fs::{File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+use tempfile::NamedTempFile;
+use thiserror::Error;
+
+/// Who may read a file that we write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// 0600: keys, state, anything with a secret in it.
+    Private,
+    /// 0644 before the umask: certificates, requests, pictures.
+    Public,
+}
+
+/// Why a file could not be read or written.
+#[derive(Debug, Error, Diagnostic)]
+pub enum FileError {
+    /// The target of `write_new_atomically` is there already.
+    #[error("{} exists already", path.display())]
+    #[diagnostic(help(
+        "choose another path, or move that file away first; nothing was overwritten"
+    ))]
+    Exists {
+        /// The path that was asked for.
+        path: PathBuf,
+    },
+    /// Reading failed.
+    #[error("cannot read {}", path.display())]
+    #[diagnostic(help("check that the path is right and that you may read it"))]
+    Read {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The file is larger than what its reader expects.
+    #[error("{} is larger than {limit} bytes", path.display())]
+    #[diagnostic(help("check that the path is right: nothing that belongs here is that large"))]
+    TooLarge {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// The largest size accepted, in bytes.
+        limit: usize,
+    },
+    /// Writing failed; the target is as it was before.
+    #[error("cannot write {}", path.display())]
+    #[diagnostic(help(
+        "check that its folder exists, that you may write to it and that the disk has room"
+    ))]
+    Write {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// Writes a file that must not exist yet: after a crash it is there whole or not at all.
+///
+/// # Errors
+/// [`FileError::Exists`] when the path is taken, [`FileError::Write`] otherwise.
+pub fn write_new_atomically(path: &Path, bytes: &[u8], mode: Mode) -> Result<(), FileError> {
+    let temporary = filled_beside(path, bytes, mode)?;
+    match temporary.persist_noclobber(path) {
+        Ok(_) => sync_folder_of(path),
+        Err(failure) if failure.error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(FileError::Exists {
+                path: path.to_owned(),
+            })
+        }
+        Err(failure) => Err(write_error(path)(failure.error)),
+    }
+}
+
+/// Writes a file over whatever is there: after a crash it holds the old bytes or the new ones, whole.
+///
+/// # Errors
+/// [`FileError::Write`]; the old file is untouched.
+pub fn replace_atomically(path: &Path, bytes: &[u8], mode: Mode) -> Result<(), FileError> {
+    let temporary = filled_beside(path, bytes, mode)?;
+    temporary
+        .persist(path)
+        .map_err(|failure| write_error(path)(failure.error))?;
+    sync_folder_of(path)
+}
+
+/// Reads a file of at most `limit` bytes.
+///
+/// # Errors
+/// [`FileError::Read`] and [`FileError::TooLarge`].
+pub fn read_limited(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
+    let read_error = |source| FileError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(read_error)?;
+    file.take(limit as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(read_error)?;
+    if bytes.len() > limit {
+        return Err(FileError::TooLarge {
+            path: path.to_owned(),
+            limit,
+        });
+    }
+    Ok(bytes)
+}
+
+fn filled_beside(path: &Path, bytes: &[u8], mode: Mode) -> Result<NamedTempFile, FileError> {
+    let mode = match mode {
+        Mode::Private => 0o600,
+        Mode::Public => 0o644,
+    };
+    let mut temporary = tempfile::Builder::new()
+        .prefix(".")
+        .suffix(".part")
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(folder_of(path))
+        .map_err(write_error(path))?;
+    temporary.write_all(bytes).map_err(write_error(path))?;
+    temporary.as_file().sync_all().map_err(write_error(path))?;
+    Ok(temporary)
+}
+
+/// The rename itself is durable only once the folder is synced.
+fn sync_folder_of(path: &Path) -> Result<(), FileError> {
+    File::open(folder_of(path))
+        .and_then(|folder| folder.sync_all())
+        .map_err(write_error(path))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn write_error(path: &Path) -> impl FnOnce(io::Error) -> FileError + '_ {
+    |source| FileError::Write {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode_of(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_private_file_is_readable_by_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        write_new_atomically(&path, b"k", Mode::Private).unwrap();
+        assert_eq!(mode_of(&path), 0o600);
+    }
+
+    #[test]
+    fn a_file_that_exists_is_never_overwritten_by_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        write_new_atomically(&path, b"first", Mode::Private).unwrap();
+        let refused = write_new_atomically(&path, b"second", Mode::Private).unwrap_err();
+        assert!(matches!(refused, FileError::Exists { .. }));
+        assert_eq!(std::fs::read(&path).unwrap(), b"first");
+    }
+
+    #[test]
+    fn replacing_leaves_the_new_bytes_and_no_temporary_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        replace_atomically(&path, b"one", Mode::Private).unwrap();
+        replace_atomically(&path, b"two", Mode::Private).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_in_a_missing_folder_is_a_write_error_that_names_it() {
+        let path = Path::new("/nonexistent-folder/file");
+        let error = write_new_atomically(path, b"", Mode::Public).unwrap_err();
+        assert_eq!(error.to_string(), "cannot write /nonexistent-folder/file");
+    }
+
+    #[test]
+    fn a_file_larger_than_the_limit_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("big");
+        write_new_atomically(&path, &[0; 11], Mode::Public).unwrap();
+        assert_eq!(read_limited(&path, 11).unwrap().len(), 11);
+        let error = read_limited(&path, 10).unwrap_err();
+        assert!(matches!(error, FileError::TooLarge { limit: 10, .. }));
+    }
+}
