@@ -1,5 +1,7 @@
 //! What must hold in the books for all sequences of postings.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests panic with the test")]
+
 use obol_ledger::{
     AccountId, Amount, Books, BusinessDay, Code, Counters, Delta, Group, GroupKind, PostRefused,
     Posting, SourceKey, Transfer, Why,
