@@ -1,1 +1,8 @@
-//! Passengers, devices and their identification (pure)
+#![doc = include_str!("../README.md")]
+
+pub mod dpop;
+mod key;
+mod passenger;
+
+pub use key::{EnrolledKey, InvalidKey, Thumbprint};
+pub use passenger::{AccountNumber, AccountNumberOutOfRange, Passenger, Status, SubjectHandle};
