@@ -1,1 +1,16 @@
-//! Offline verification of PT1 boarding codes
+#![doc = include_str!("../README.md")]
+#![no_std]
+
+#[cfg(feature = "x509")]
+extern crate std;
+
+mod replay;
+mod trust;
+mod verify;
+#[cfg(feature = "x509")]
+pub mod x509;
+
+pub use obol_credential::{RefusalCode, UnixTime};
+pub use replay::{GuardFull, Novelty, Passback, ReplayGuard, SILENCE_S, WithinInterval};
+pub use trust::{IssuerKey, KeyRefused, KeyStatus, Operator, TrustStore, Validity};
+pub use verify::{CodeIdentity, Refusal, SKEW_S, Verified, Verifier, WINDOW_MAX_S};
