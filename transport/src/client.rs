@@ -1,0 +1,188 @@
+use std::time::Duration;
+
+use axum::http::header::CONTENT_TYPE;
+use axum::http::uri::Scheme;
+use axum::http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::timeout;
+
+use crate::identity::{Identity, TrustAnchor};
+use crate::problem::Problem;
+use crate::refusals::{Refusals, Watched};
+use crate::tls::client_config;
+use crate::transport_error::TransportError;
+
+/// The largest reply body accepted, in bytes.
+pub const MAX_REPLY_BYTES: usize = 4 * 1024 * 1024;
+
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+const REPLY_DEADLINE: Duration = Duration::from_secs(30);
+const IDLE_LIFE: Duration = Duration::from_secs(30);
+
+/// What a service answered, whole.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The content type as sent; empty when there is none.
+    pub content_type: String,
+    /// The body, at most [`MAX_REPLY_BYTES`].
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// Passes a 2xx reply on and reads any other as the problem it is.
+    ///
+    /// # Errors
+    /// The [`Problem`] that the service sent.
+    pub fn success(self) -> Result<Self, Problem> {
+        if self.status.is_success() {
+            Ok(self)
+        } else {
+            Err(Problem::from_reply(&self))
+        }
+    }
+}
+
+/// An HTTPS client that trusts one CA, with deadlines and a pool of connections; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct HttpsClient {
+    pool: Client<Watched<HttpsConnector<HttpConnector>>, Full<Bytes>>,
+    refusals: Refusals,
+}
+
+impl HttpsClient {
+    /// A client that believes every server certificate of `anchor` whose host name fits, and shows `identity`.
+    #[must_use]
+    pub fn new(anchor: &TrustAnchor, identity: Option<Identity>) -> Self {
+        Self::with_role(anchor, identity, None)
+    }
+
+    /// As [`HttpsClient::new`], but the server's certificate must also be of `role` (`obol://ROLE/…`): another member
+    /// of the deployment cannot stand in for it.
+    #[must_use]
+    pub fn expecting(role: &str, anchor: &TrustAnchor, identity: Option<Identity>) -> Self {
+        Self::with_role(anchor, identity, Some(role))
+    }
+
+    fn with_role(anchor: &TrustAnchor, identity: Option<Identity>, role: Option<&str>) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT_DEADLINE));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(client_config(anchor, identity, role))
+            .https_only()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let refusals = Refusals::default();
+        let pool = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_LIFE)
+            .build(Watched {
+                connector,
+                refusals: refusals.clone(),
+            });
+        Self { pool, refusals }
+    }
+
+    /// GET.
+    ///
+    /// # Errors
+    /// [`TransportError`] when no whole reply came.
+    pub async fn get(&self, url: &str) -> Result<Reply, TransportError> {
+        self.send(request(Method::GET, url, None, Bytes::new())?)
+            .await
+    }
+
+    /// POST.
+    ///
+    /// # Errors
+    /// [`TransportError`] when no whole reply came.
+    pub async fn post(
+        &self,
+        url: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<Reply, TransportError> {
+        self.send(request(Method::POST, url, Some(content_type), body)?)
+            .await
+    }
+
+    /// Any request, with headers of the caller's.
+    ///
+    /// # Errors
+    /// [`TransportError`] when no whole reply came.
+    pub async fn send(&self, request: Request<Bytes>) -> Result<Reply, TransportError> {
+        let url = request.uri().to_string();
+        if request.uri().scheme() != Some(&Scheme::HTTPS) {
+            return Err(TransportError::BadUrl { url });
+        }
+        match timeout(REPLY_DEADLINE, self.exchange(&url, request)).await {
+            Ok(reply) => reply,
+            Err(_) => Err(TransportError::DeadlineExceeded {
+                url,
+                seconds: REPLY_DEADLINE.as_secs(),
+            }),
+        }
+    }
+
+    async fn exchange(&self, url: &str, request: Request<Bytes>) -> Result<Reply, TransportError> {
+        let server = request.uri().clone();
+        let response = self
+            .pool
+            .request(request.map(Full::new))
+            .await
+            .map_err(|error| TransportError::of(url, error, self.refusals.latest(&server)))?;
+        read(url, response).await
+    }
+}
+
+fn request(
+    method: Method,
+    url: &str,
+    content_type: Option<&str>,
+    body: Bytes,
+) -> Result<Request<Bytes>, TransportError> {
+    let bad_url = || TransportError::BadUrl {
+        url: url.to_owned(),
+    };
+    let uri: Uri = url.parse().map_err(|_| bad_url())?;
+    let mut builder = Request::builder().method(method).uri(uri);
+    if let Some(content_type) = content_type {
+        builder = builder.header(CONTENT_TYPE, content_type);
+    }
+    builder.body(body).map_err(|_| bad_url())
+}
+
+async fn read(url: &str, response: Response<Incoming>) -> Result<Reply, TransportError> {
+    let (parts, body) = response.into_parts();
+    let content_type = parts
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let body = Limited::new(body, MAX_REPLY_BYTES)
+        .collect()
+        .await
+        .map_err(|source| {
+            let url = url.to_owned();
+            if source.is::<LengthLimitError>() {
+                TransportError::ReplyTooLarge {
+                    url,
+                    limit: MAX_REPLY_BYTES,
+                }
+            } else {
+                TransportError::ConnectionLost { url, source }
+            }
+        })?;
+    Ok(Reply {
+        status: parts.status,
+        content_type: content_type.unwrap_or("").to_owned(),
+        body: body.to_bytes(),
+    })
+}

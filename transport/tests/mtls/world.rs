@@ -1,0 +1,141 @@
+//! A CA, the files it issues, and a server on a real socket.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use obol_transport::{
+    Bytes, ClientAuth, HttpsClient, Identity, Peer, TrustAnchor, new_identity, serve, server_config,
+};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, IsCa,
+    KeyPair,
+};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub(crate) struct Ca {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    folder: TempDir,
+}
+
+impl Ca {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("access.pem"), issuer.pem()).unwrap();
+        Self { issuer, folder }
+    }
+
+    pub(crate) fn anchor(&self) -> TrustAnchor {
+        TrustAnchor::load(&self.folder.path().join("access.pem")).unwrap()
+    }
+
+    pub(crate) fn issue(&self, uri: &str) -> Identity {
+        let (certificate, key) = self.files(uri);
+        Identity::load(&certificate, &key).unwrap()
+    }
+
+    pub(crate) fn files(&self, uri: &str) -> (PathBuf, PathBuf) {
+        let made = new_identity(uri, &["localhost", "127.0.0.1"]).unwrap();
+        let request = CertificateSigningRequestParams::from_pem(&made.request_pem).unwrap();
+        let name = uri.replace(['/', ':'], "_");
+        let certificate = self.folder.path().join(format!("{name}.pem"));
+        let key = self.folder.path().join(format!("{name}.key"));
+        std::fs::write(&certificate, request.signed_by(&self.issuer).unwrap().pem()).unwrap();
+        std::fs::write(&key, made.key_pem.as_bytes()).unwrap();
+        (certificate, key)
+    }
+
+    pub(crate) fn client(&self, uri: &str) -> HttpsClient {
+        HttpsClient::new(&self.anchor(), Some(self.issue(uri)))
+    }
+}
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl Server {
+    pub(crate) async fn start(ca: &Ca, clients: ClientAuth) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let tls = server_config(ca.issue("obol://issuer/test"), clients);
+        let task = tokio::spawn(serve(listener, tls, routes(), async {
+            stopped.await.ok();
+            Ok(())
+        }));
+        Self {
+            address,
+            stop,
+            task,
+        }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("https://{}{path}", self.address)
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+fn routes() -> Router {
+    Router::new()
+        .route(
+            "/whoami",
+            get(|Extension(peer): Extension<Peer>| async move { peer.uri }),
+        )
+        .route("/open", get(|| async { "open" }))
+        .route("/echo", post(|body: Bytes| async move { body }))
+        .route(
+            "/small",
+            post(|body: Bytes| async move { body }).layer(DefaultBodyLimit::max(8)),
+        )
+        .route(
+            "/huge",
+            get(|| async { vec![b' '; obol_transport::MAX_REPLY_BYTES + 1] }),
+        )
+}
+
+/// What the services log, for the thread of one test.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    pub(crate) fn capture(&self) -> tracing::subscriber::DefaultGuard {
+        let log = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || log.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
