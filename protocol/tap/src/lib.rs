@@ -1,1 +1,23 @@
-//! Tap record, hash chain and signed segment of the Obol terminal
+#![doc = include_str!("../README.md")]
+#![no_std]
+
+extern crate alloc;
+
+mod acknowledgement;
+mod chain;
+mod envelope;
+mod hex;
+mod key;
+mod name;
+mod record;
+mod segment;
+
+pub use acknowledgement::{Acknowledgement, RecordAcknowledgement, RecordStatus};
+pub use chain::{Epoch, Head};
+pub use key::{SpkiId, TerminalKey};
+pub use name::{TERMINAL_NAME_MAX, TerminalName};
+pub use record::{FareCharged, PackId, RECORD_MAX, TapRecord};
+pub use segment::{
+    SEGMENT_MAX, SEGMENT_RECORDS_MAX, SegmentRecord, SegmentRefusal, UnsignedSegment,
+    VerifiedSegment,
+};
