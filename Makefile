@@ -1,0 +1,47 @@
+# Two commands: `make demo` shows the whole line, `make test` checks everything.
+# Each line is a command you could type yourself; set-up runs first and installs what is missing.
+
+SDK = obol-credential obol-tap obol-trust obol-fare obol-verifier-sdk obol-pos-sdk
+PYTHON = .venv/bin/python
+# The terminal's crates without std's company: workspace feature unification would hide it.
+NO_STD = obol-credential obol-tap obol-verifier-sdk
+
+.PHONY: demo test bench setup-demo setup-test check unit e2e interop package
+
+demo: setup-demo
+	cargo build --locked --workspace --bins
+	target/debug/obol-demo $(ARGS)
+
+test: setup-test check unit interop package
+	@echo "make test: everything passed"
+
+check:
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+	cargo deny --offline check bans licenses sources
+
+unit:
+	cargo build --locked --workspace --bins
+	cargo nextest run --locked --workspace
+	cargo test --locked --workspace --doc --quiet
+
+interop: .venv
+	$(PYTHON) -m pytest -q tests/interop
+
+package:
+	cargo package --locked --allow-dirty --quiet $(addprefix -p ,$(SDK))
+
+bench:
+	cargo bench --locked -p obol-tests --bench ride
+
+.venv: tests/interop/requirements.txt
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --requirement tests/interop/requirements.txt
+	touch .venv
+
+setup-demo:
+	./setup.sh demo
+
+setup-test:
+	./setup.sh test
