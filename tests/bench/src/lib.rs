@@ -1,0 +1,156 @@
+//! Turns criterion's estimates into ratios: machines are noisy and differ, so a figure says
+//! something only beside another one of the same run.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use criterion::Criterion;
+use serde::{Deserialize, Serialize};
+
+/// One group of figures: runs under criterion, then becomes `target/bench/NAME.json`.
+#[derive(Debug)]
+pub struct Group {
+    name: &'static str,
+    target: PathBuf,
+    rows: Vec<Row>,
+}
+
+/// One line of the report.
+#[derive(Debug, Serialize)]
+struct Row {
+    name: &'static str,
+    figure: f64,
+    unit: &'static str,
+    beside: Option<f64>,
+    ratio: f64,
+    budget: Option<f64>,
+    better: &'static str,
+}
+
+/// What a figure may be at most: a ratio, or microseconds where nothing stands beside.
+#[derive(Clone, Copy, Debug)]
+pub enum Budget {
+    /// The design sets one.
+    AtMost(f64),
+    /// Reported only.
+    None,
+}
+
+impl Group {
+    /// An empty group named `name`.
+    ///
+    /// # Panics
+    /// When the benchmark does not run from cargo's target folder.
+    #[must_use]
+    pub fn new(name: &'static str) -> Self {
+        let executable = std::env::current_exe().expect("a running benchmark has a path");
+        let target = executable
+            .ancestors()
+            .nth(3)
+            .expect("target/PROFILE/deps/BENCHMARK");
+        Self {
+            name,
+            target: target.to_owned(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Criterion, writing where [`Group`] reads.
+    #[must_use]
+    pub fn criterion(&self) -> Criterion {
+        Criterion::default()
+            .output_directory(&self.target.join("criterion"))
+            .configure_from_args()
+    }
+
+    /// Adds the time of criterion's `figure`, beside that of `beside`.
+    ///
+    /// # Errors
+    /// When criterion has left no estimate of one of them.
+    pub fn row(
+        &mut self,
+        figure: &'static str,
+        beside: Option<&str>,
+        budget: Budget,
+    ) -> io::Result<()> {
+        let time = self.microseconds(figure)?;
+        let beside = beside.map(|id| self.microseconds(id)).transpose()?;
+        let budget = match budget {
+            Budget::AtMost(most) => Some(most),
+            Budget::None => None,
+        };
+        let ratio = beside.map_or(time, |beside| time / beside);
+        let row = Row {
+            name: figure,
+            figure: time,
+            unit: "us",
+            beside,
+            ratio,
+            budget,
+            better: "lower",
+        };
+        self.rows.push(row);
+        Ok(())
+    }
+
+    /// Prints the rows and writes them as JSON.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn report(self) -> io::Result<()> {
+        println!(
+            "\n{:<44} {:>10} {:>10} {:>7} {:>7}",
+            self.name, "us", "beside", "ratio", "budget"
+        );
+        for row in &self.rows {
+            println!("{row}");
+        }
+        let folder = self.target.join("bench");
+        fs::create_dir_all(&folder)?;
+        let file = folder.join(format!("{}.json", self.name));
+        fs::write(
+            &file,
+            serde_json::to_vec_pretty(&serde_json::json!({ "rows": self.rows }))?,
+        )?;
+        println!("written to {}", file.display());
+        Ok(())
+    }
+
+    fn microseconds(&self, id: &str) -> io::Result<f64> {
+        #[derive(Deserialize)]
+        struct Estimates {
+            median: Estimate,
+        }
+        #[derive(Deserialize)]
+        struct Estimate {
+            point_estimate: f64,
+        }
+        let file = Path::new("criterion")
+            .join(self.name)
+            .join(id)
+            .join("new/estimates.json");
+        let text = fs::read(self.target.join(file))?;
+        let estimates: Estimates = serde_json::from_slice(&text)?;
+        Ok(estimates.median.point_estimate / 1_000.0)
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let or_dash =
+            |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
+        let (beside, budget) = (or_dash(self.beside), or_dash(self.budget));
+        let Self {
+            name,
+            figure,
+            ratio,
+            ..
+        } = self;
+        write!(
+            f,
+            "{name:<44} {figure:>10.2} {beside:>10} {ratio:>7.2} {budget:>7}"
+        )
+    }
+}
