@@ -1,1 +1,29 @@
-//! Keys in PKCS#11 tokens: typed signing, X.509, the daemon
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod credential;
+pub mod daemon;
+mod digest;
+mod error;
+mod generate;
+mod keys;
+mod module;
+mod pool;
+mod public_key;
+mod template;
+mod token;
+pub mod x509;
+
+pub use config::{ConfigError, Pin, TokenConfig};
+pub use credential::{
+    CLOCK_TOLERANCE_S, ClaimsRefusal, IssuerKey, SignCredentialError, WINDOW_MAX_S,
+};
+pub use error::CallError;
+pub use generate::GenerateError;
+pub use keys::{FindError, Key, KeyPair, Unfit};
+pub use module::{FinalizeError, InitializeError, LoadError, Module, TokenSummary};
+pub use obol_kms_client::SpkiId;
+pub use pool::{PoolError, SESSIONS_MAX};
+pub use public_key::{Curve, PublicKey, VerifiedSignature};
+pub use template::UnfitKey;
+pub use token::{OpenError, SignError, Token};

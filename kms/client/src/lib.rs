@@ -1,1 +1,8 @@
-//! Typed signing over the key management daemon's socket
+#![doc = include_str!("../README.md")]
+
+mod client;
+mod spki;
+pub mod wire;
+
+pub use client::{KeyInfo, KmsClient, KmsError, VerifiedSignature};
+pub use spki::{ParseSpkiIdError, SpkiId};

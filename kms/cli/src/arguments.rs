@@ -1,0 +1,196 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Keys in PKCS#11 tokens: certificates, and the signing daemon.
+#[derive(Parser)]
+#[command(version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// The root CA
+    #[command(subcommand)]
+    Root(Root),
+    /// The access CA, which names services and terminals
+    #[command(subcommand)]
+    AccessCa(AccessCa),
+    /// Issuers of credentials
+    #[command(subcommand)]
+    Issuer(Issuer),
+    /// Sign a request for an identity with the access CA
+    Certify(Certify),
+    /// Tokens and their keys
+    #[command(subcommand)]
+    Token(Token),
+    /// Serve typed signing of credentials over a Unix socket
+    Serve(Serve),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Root {
+    /// Generate the root key in its token and write the root certificate
+    Create(CreateRoot),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AccessCa {
+    /// Generate the access CA's key in its token and have the root certify it
+    Create(CreateAccessCa),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Issuer {
+    /// Generate an issuer's key in its token and have the root certify it
+    Create(CreateIssuer),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Token {
+    /// Show the tokens of a module and the keys of one token
+    Show(Show),
+}
+
+#[derive(Args)]
+pub(crate) struct CreateRoot {
+    /// Token file of the root's token
+    #[arg(long)]
+    pub(crate) token: PathBuf,
+    #[command(flatten)]
+    pub(crate) new: NewCertificate,
+    /// Days that the certificate is good for
+    #[arg(long, default_value_t = 7300)]
+    pub(crate) days: u32,
+}
+
+/// What every new key and certificate needs.
+#[derive(Args)]
+pub(crate) struct NewCertificate {
+    /// Certificate to write (PEM); never overwritten
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Common name of the subject [default: after the command]
+    #[arg(long)]
+    pub(crate) common_name: Option<String>,
+    /// Label of the key in its token, for people [default: after the command]
+    #[arg(long)]
+    pub(crate) key_label: Option<String>,
+}
+
+/// The root, as far as it certifies others.
+#[derive(Args)]
+pub(crate) struct UnderRoot {
+    /// Token file of the root's token
+    #[arg(long)]
+    pub(crate) root_token: PathBuf,
+    /// The root certificate (PEM)
+    #[arg(long)]
+    pub(crate) root: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct CreateAccessCa {
+    #[command(flatten)]
+    pub(crate) under: UnderRoot,
+    /// Token file of the access CA's token
+    #[arg(long)]
+    pub(crate) token: PathBuf,
+    #[command(flatten)]
+    pub(crate) new: NewCertificate,
+    /// Days that the certificate is good for
+    #[arg(long, default_value_t = 1825)]
+    pub(crate) days: u32,
+}
+
+#[derive(Args)]
+pub(crate) struct CreateIssuer {
+    #[command(flatten)]
+    pub(crate) under: UnderRoot,
+    /// Token file of the issuer's token
+    #[arg(long)]
+    pub(crate) token: PathBuf,
+    /// Operator whose credentials it signs: 1 to 32 of a-z, 0-9 and -
+    #[arg(long)]
+    pub(crate) operator: String,
+    /// Passenger classes it may put into credentials, each 0 to 31
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub(crate) classes: Vec<u8>,
+    /// Curve of the key
+    #[arg(long, default_value = "p384")]
+    pub(crate) curve: CurveName,
+    #[command(flatten)]
+    pub(crate) new: NewCertificate,
+    /// Days that the certificate is good for
+    #[arg(long, default_value_t = 90)]
+    pub(crate) days: u32,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum CurveName {
+    P256,
+    P384,
+}
+
+#[derive(Args)]
+pub(crate) struct Certify {
+    /// What the identity is for
+    #[arg(long)]
+    pub(crate) profile: Profile,
+    /// Request (PEM) with exactly one URI name obol://ROLE/NAME
+    #[arg(long)]
+    pub(crate) csr: PathBuf,
+    /// Certificate of the access CA (PEM)
+    #[arg(long)]
+    pub(crate) ca: PathBuf,
+    /// Token file of the access CA's token
+    #[arg(long)]
+    pub(crate) token: PathBuf,
+    /// Certificate to write (PEM); never overwritten
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Days that the certificate is good for
+    #[arg(long, default_value_t = 90)]
+    pub(crate) days: u32,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Profile {
+    Server,
+    Client,
+    Terminal,
+}
+
+#[derive(Args)]
+pub(crate) struct Show {
+    #[command(flatten)]
+    pub(crate) of: ShowOf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ShowOf {
+    /// Token file: show that token's keys as well
+    #[arg(long)]
+    pub(crate) token: Option<PathBuf>,
+    /// PKCS#11 library: show its tokens only
+    #[arg(long)]
+    pub(crate) module: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Serve {
+    /// Configuration of the daemon
+    #[arg(long)]
+    pub(crate) config: PathBuf,
+    /// Stop when standard input ends, so that the daemon never outlives its starter
+    #[arg(long)]
+    pub(crate) until_stdin_closes: bool,
+}

@@ -1,1 +1,0 @@
-//! obol-kms: officers' commands and the daemon

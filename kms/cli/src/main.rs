@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+
+mod arguments;
+mod authorities;
+mod certify;
+mod failure;
+mod output;
+mod serve;
+mod show;
+mod tokens;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{AccessCa, Arguments, Command, Issuer, Root, Token};
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Root(Root::Create(arguments)) => authorities::create_root(&arguments),
+        Command::AccessCa(AccessCa::Create(arguments)) => authorities::create_access_ca(&arguments),
+        Command::Issuer(Issuer::Create(arguments)) => authorities::create_issuer(&arguments),
+        Command::Certify(arguments) => certify::certify(&arguments),
+        Command::Token(Token::Show(arguments)) => show::show(&arguments),
+        Command::Serve(arguments) => serve::serve(&arguments),
+    };
+    obol_console::run(result.map_err(Into::into))
+}

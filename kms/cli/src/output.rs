@@ -1,0 +1,35 @@
+//! Files that commands read and write.
+
+use std::path::Path;
+
+use obol_console::{FileError, Mode, read_limited, write_new_atomically};
+use obol_kms::x509::{Certificate, PEM_MAX};
+
+use crate::failure::Failure;
+
+/// Asked before a key is generated, so that a typing error costs no key.
+pub(crate) fn must_be_free(path: &Path) -> Result<(), Failure> {
+    match path.symlink_metadata() {
+        Ok(_) => Err(FileError::Exists {
+            path: path.to_path_buf(),
+        }
+        .into()),
+        Err(_) => Ok(()),
+    }
+}
+
+pub(crate) fn read_pem(path: &Path) -> Result<Vec<u8>, Failure> {
+    Ok(read_limited(path, PEM_MAX)?)
+}
+
+pub(crate) fn read_certificate(path: &Path) -> Result<Certificate, Failure> {
+    Ok(Certificate::from_pem(&read_pem(path)?)?)
+}
+
+pub(crate) fn write_certificate(path: &Path, certificate: &Certificate) -> Result<(), Failure> {
+    Ok(write_new_atomically(
+        path,
+        certificate.to_pem().as_bytes(),
+        Mode::Public,
+    )?)
+}

@@ -1,0 +1,206 @@
+//! What crosses the daemon's socket: one request and one answer at a time, each a frame of a `u32`
+//! length (big-endian) and that many bytes of CBOR.
+
+use minicbor::bytes::{ByteArray, ByteVec};
+use minicbor::{Decode, Encode};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Longest frame in either direction, in bytes.
+pub const FRAME_MAX: usize = 4 * 1024;
+/// Most keys that one daemon serves: their list fits one frame.
+pub const KEYS_MAX: usize = 16;
+
+/// What a client may ask. Nothing here is a digest or a message of free form.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Request {
+    /// Which issuer keys are served.
+    #[n(0)]
+    Keys,
+    /// Sign the claims of a credential.
+    #[n(1)]
+    SignCredential {
+        /// SPKI id of the issuer key.
+        #[n(0)]
+        key: ByteArray<32>,
+        /// The deterministic encoding of the claims.
+        #[n(1)]
+        claims: ByteVec,
+    },
+}
+
+/// What the daemon answers.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Answer {
+    /// The keys served.
+    #[n(0)]
+    Keys(#[n(0)] Vec<WireKey>),
+    /// A verified signature, raw r||s.
+    #[n(1)]
+    Signature(#[n(0)] ByteVec),
+    /// No signature.
+    #[n(2)]
+    Refused {
+        /// Why, for programs.
+        #[n(0)]
+        code: RefusalKind,
+        /// Why, for the log.
+        #[n(1)]
+        reason: String,
+    },
+}
+
+/// An issuer key on the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct WireKey {
+    /// DER SubjectPublicKeyInfo.
+    #[n(0)]
+    pub spki_der: ByteVec,
+    /// COSE algorithm: -9 or -51.
+    #[n(1)]
+    pub algorithm: i32,
+}
+
+/// Why the daemon did not sign. Numbers are never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum RefusalKind {
+    /// The frame is not a request.
+    #[n(0)]
+    BadRequest,
+    /// The key is not served here.
+    #[n(1)]
+    UnknownKey,
+    /// A hard rule refused the claims.
+    #[n(2)]
+    ClaimsRefused,
+    /// Too much work is waiting; try again.
+    #[n(3)]
+    Busy,
+    /// The token failed.
+    #[n(4)]
+    TokenFailure,
+}
+
+/// Why a frame was not read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// The connection failed or ended inside a frame.
+    #[error("the connection broke")]
+    Io(#[from] std::io::Error),
+    /// The frame is longer than [`FRAME_MAX`].
+    #[error("a frame of {0} bytes is longer than {FRAME_MAX}")]
+    TooLong(usize),
+    /// The frame is not exactly one value.
+    #[error("the frame is not exactly one CBOR value of the protocol: {0}")]
+    Malformed(String),
+}
+
+/// Writes one value as a frame.
+///
+/// # Errors
+/// [`FrameError::TooLong`], or the connection's failure.
+pub async fn write_frame<T: Encode<()>>(
+    stream: &mut (impl AsyncWrite + Unpin),
+    value: &T,
+) -> Result<(), FrameError> {
+    let body = minicbor::to_vec(value).map_err(|error| FrameError::Malformed(error.to_string()))?;
+    let length = u32::try_from(body.len())
+        .ok()
+        .filter(|_| body.len() <= FRAME_MAX)
+        .ok_or(FrameError::TooLong(body.len()))?;
+    let frame = [&length.to_be_bytes(), body.as_slice()].concat();
+    stream.write_all(&frame).await?;
+    Ok(stream.flush().await?)
+}
+
+/// Reads one frame's bytes; `None` when the peer closed between frames.
+///
+/// # Errors
+/// [`FrameError::TooLong`] before anything is allocated, or the connection's failure.
+pub async fn read_frame(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Result<Option<Vec<u8>>, FrameError> {
+    let mut length = [0; 4];
+    if stream.read(&mut length[..1]).await? == 0 {
+        return Ok(None);
+    }
+    stream.read_exact(&mut length[1..]).await?;
+    let length = u32::from_be_bytes(length) as usize;
+    if length > FRAME_MAX {
+        return Err(FrameError::TooLong(length));
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    Ok(Some(body))
+}
+
+/// Decodes a frame that must be exactly one value.
+///
+/// # Errors
+/// [`FrameError::Malformed`].
+pub fn decode_frame<'b, T: Decode<'b, ()>>(frame: &'b [u8]) -> Result<T, FrameError> {
+    let mut decoder = minicbor::Decoder::new(frame);
+    let value = decoder
+        .decode()
+        .map_err(|error| FrameError::Malformed(error.to_string()))?;
+    if decoder.position() != frame.len() {
+        return Err(FrameError::Malformed("trailing bytes".to_owned()));
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Request {
+        Request::SignCredential {
+            key: [7; 32].into(),
+            claims: vec![1, 2, 3].into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_frame_reads_back_and_a_closed_connection_is_no_frame() {
+        let mut bytes = Vec::new();
+        write_frame(&mut bytes, &sample()).await.unwrap();
+        let mut reader = bytes.as_slice();
+        let frame = read_frame(&mut reader).await.unwrap().unwrap();
+        assert_eq!(decode_frame::<Request>(&frame).unwrap(), sample());
+        assert!(read_frame(&mut reader).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_frame_cut_anywhere_is_a_broken_connection() {
+        let mut bytes = Vec::new();
+        write_frame(&mut bytes, &sample()).await.unwrap();
+        for cut in 1..bytes.len() {
+            let error = read_frame(&mut &bytes[..cut]).await.unwrap_err();
+            assert!(matches!(error, FrameError::Io(_)), "{cut}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_frame_longer_than_the_limit_is_refused_before_it_is_read() {
+        let error = read_frame(&mut [0xff; 4].as_slice()).await.unwrap_err();
+        assert!(matches!(error, FrameError::TooLong(4_294_967_295)));
+    }
+
+    #[test]
+    fn bytes_after_the_value_are_refused() {
+        let mut bytes = minicbor::to_vec(Request::Keys).unwrap();
+        bytes.push(0);
+        let error = decode_frame::<Request>(&bytes).unwrap_err();
+        assert!(matches!(error, FrameError::Malformed(reason) if reason == "trailing bytes"));
+    }
+
+    #[test]
+    fn the_list_of_all_keys_fits_one_frame() {
+        let key = WireKey {
+            spki_der: vec![0; 120].into(),
+            algorithm: -51,
+        };
+        let answer = Answer::Keys(vec![key; KEYS_MAX]);
+        assert!(minicbor::to_vec(answer).unwrap().len() <= FRAME_MAX);
+    }
+}

@@ -1,0 +1,127 @@
+//! Key pairs made inside the token.
+
+use cryptoki::mechanism::Mechanism;
+use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
+use cryptoki::session::Session;
+
+use crate::error::CallError;
+use crate::keys::{FindError, Key};
+use crate::public_key::{Curve, PublicKey};
+use crate::template::{self, UnfitKey};
+use crate::token::Token;
+
+/// Why no key pair was made. Whatever the token had begun is destroyed again.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// The label is empty or too long to read.
+    #[error("key label {0:?} is not 1 to 64 printable ASCII characters")]
+    Label(String),
+    /// A key of that label exists; nothing is overwritten and no name given twice.
+    #[error("the token already has a key labelled {0:?}")]
+    LabelTaken(String),
+    /// The token made a key with other attributes than it was asked for; it was destroyed.
+    #[error("the token made a key that is refused")]
+    Unfit(#[from] UnfitKey),
+    /// The token's public point is not on the curve; the pair was destroyed.
+    #[error("C_GenerateKeyPair: CKA_EC_POINT is not a point of {0}")]
+    Point(Curve),
+    /// The new key cannot be found again.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// A PKCS#11 call failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+impl Token {
+    /// Generates a non-extractable key pair labelled `label` and reads its attributes back.
+    ///
+    /// # Errors
+    /// [`GenerateError`]; a refused pair does not stay in the token.
+    pub fn generate(&self, curve: Curve, label: &str) -> Result<Key, GenerateError> {
+        let printable = label
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() || byte == b' ');
+        if label.is_empty() || label.len() > 64 || !printable {
+            return Err(GenerateError::Label(label.to_owned()));
+        }
+        let session = self.rw_session()?;
+        if label_exists(&session, label)? {
+            return Err(GenerateError::LabelTaken(label.to_owned()));
+        }
+        let pair_id = session
+            .generate_random_vec(template::PAIR_ID_LEN)
+            .map_err(CallError::from)?;
+        let (public, private) = session
+            .generate_key_pair(
+                &Mechanism::EccKeyPairGen,
+                &template::public_key(curve, &pair_id, label),
+                &template::private_key(&pair_id, label),
+            )
+            .map_err(CallError::from)?;
+        match examine(&session, curve, public, private) {
+            Ok(key) => {
+                self.rescan(&session)?;
+                Ok(self.key(key.spki_id())?)
+            }
+            Err(error) => {
+                destroy(&session, [public, private]);
+                Err(error)
+            }
+        }
+    }
+
+    /// Destroys a pair that was generated a moment ago and whose certificate could not be made, so
+    /// that its label is free again. A key that has a certificate is retired, never discarded.
+    ///
+    /// # Errors
+    /// The first PKCS#11 call that failed.
+    pub fn discard(&self, key: Key) -> Result<(), CallError> {
+        let session = self.rw_session()?;
+        let pair_id = session.get_attributes(key.handle(), &[AttributeType::Id])?;
+        for object in session.find_objects(&pair_id)? {
+            session.destroy_object(object)?;
+        }
+        self.rescan(&session)
+    }
+}
+
+fn examine(
+    session: &Session,
+    curve: Curve,
+    public: ObjectHandle,
+    private: ObjectHandle,
+) -> Result<PublicKey, GenerateError> {
+    template::read_back(session, private)??;
+    let point = session
+        .get_attributes(public, &[AttributeType::EcPoint])
+        .map_err(CallError::from)?;
+    point
+        .iter()
+        .find_map(|attribute| match attribute {
+            Attribute::EcPoint(point) => PublicKey::from_ec_point(curve, point),
+            _ => None,
+        })
+        .ok_or(GenerateError::Point(curve))
+}
+
+fn label_exists(session: &Session, label: &str) -> Result<bool, CallError> {
+    for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
+        let template = [
+            Attribute::Class(class),
+            Attribute::Label(label.as_bytes().to_vec()),
+        ];
+        if !session.find_objects(&template)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn destroy(session: &Session, objects: [ObjectHandle; 2]) {
+    for object in objects {
+        if let Err(error) = session.destroy_object(object) {
+            tracing::error!(error = %CallError::from(error), "a refused key stays in the token");
+        }
+    }
+}

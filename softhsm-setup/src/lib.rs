@@ -1,1 +1,0 @@
-//! A SoftHSM development token from a plan file, one command
