@@ -141,6 +141,15 @@ impl IssuerKey {
         }
     }
 
+    /// Whether `sec1`, a compressed point, is this key.
+    #[cfg(feature = "x509")]
+    pub(crate) fn has_point(&self, sec1: &[u8]) -> bool {
+        match &self.point {
+            PublicPoint::P256(key) => key.to_sec1_point(true).as_bytes() == sec1,
+            PublicPoint::P384(key) => key.to_sec1_point(true).as_bytes() == sec1,
+        }
+    }
+
     pub(crate) fn serves(&self, operator: &Operator, class: u8) -> bool {
         self.operator == *operator && self.classes & (1 << u32::from(class)) != 0
     }

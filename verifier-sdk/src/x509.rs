@@ -4,6 +4,8 @@
 //! and says in a private extension whom the key may serve. Everything a terminal believes about
 //! the key comes from the certificate; a trust bundle's entry must say the same.
 
+mod bundle;
+
 use std::{string::String, vec::Vec};
 
 use obol_credential::{Algorithm, UnixTime};
@@ -21,6 +23,8 @@ use x509_parser::{
 };
 
 use crate::{IssuerKey, Operator, Validity};
+
+pub use bundle::{AcceptedBundle, BundleRefusal};
 
 /// Private extended key usage of an issuer key: signs PT1 credentials and nothing else.
 pub const EKU_CREDENTIAL_ISSUER: Oid<'static> = oid!(1.3.6.1.4.1.59999.1.1);

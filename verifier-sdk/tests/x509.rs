@@ -1,8 +1,9 @@
 //! Import of issuer certificates: one violating certificate for each rule.
 #![cfg(feature = "x509")]
 
-use obol_credential::Algorithm;
-use obol_verifier_sdk::x509::Root;
+use obol_credential::{Algorithm, Kid, UnixTime};
+use obol_trust::{Entry, TrustBundle};
+use obol_verifier_sdk::x509::{BundleRefusal, Root};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
@@ -208,5 +209,59 @@ fn a_root_must_be_a_self_signed_p384_ca() {
     assert_eq!(
         rule(&[root.der.clone(), vec![0]].concat()),
         "bytes behind the certificate"
+    );
+}
+
+/// The bundle of one key whose entry `change` has bent, and the error it meets.
+fn bundle_refusal(change: impl FnOnce(&mut Entry<'_>)) -> Result<usize, BundleRefusal> {
+    let root = root();
+    let pinned = Root::from_certificate(&root.der).expect("a root");
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).expect("a key");
+    let certificate = issuer_params()
+        .signed_by(&key, &root.issuer)
+        .expect("a certificate");
+    let believed = pinned
+        .issuer_key(certificate.der())
+        .expect("a good certificate");
+    let raw = key.public_key_raw();
+    let mut point = vec![2 + (raw[96] & 1)];
+    point.extend_from_slice(&raw[1..49]);
+    let mut entry = Entry {
+        kid: believed.kid(),
+        algorithm: Algorithm::Esp384,
+        point: &point,
+        not_before: believed.validity.not_before,
+        not_after: believed.validity.not_after,
+        operator: "metro",
+        classes: 6,
+        certificate: certificate.der(),
+    };
+    change(&mut entry);
+    let bundle = TrustBundle::new(UnixTime(1), UnixTime(2), vec![entry]).expect("well-formed");
+    pinned
+        .accept_bundle(&bundle.encode())
+        .map(|accepted| accepted.keys().len())
+}
+
+#[test]
+fn a_bundle_entry_must_say_what_its_certificate_says() {
+    let field = |change: fn(&mut Entry<'_>)| match bundle_refusal(change) {
+        Err(BundleRefusal::Mismatch(_, field)) => field,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(bundle_refusal(|_| ()), Ok(1));
+    assert_eq!(field(|e| e.kid = Kid([0; 4])), "kid");
+    assert_eq!(
+        field(|e| (e.algorithm, e.point) = (Algorithm::Esp256, &[2; 33])),
+        "algorithm"
+    );
+    assert_eq!(field(|e| e.point = &[2; 49]), "public key");
+    assert_eq!(field(|e| e.not_before = UnixTime(0)), "start");
+    assert_eq!(field(|e| e.not_after = UnixTime(u32::MAX)), "end");
+    assert_eq!(field(|e| e.operator = "tram"), "operator");
+    assert_eq!(field(|e| e.classes = 7), "set of classes");
+    let refused = bundle_refusal(|e| e.certificate = b"noise").expect_err("no certificate");
+    assert!(
+        matches!(refused, BundleRefusal::Certificate(_, r) if r.rule == "not an X.509 certificate")
     );
 }
