@@ -1,1 +1,0 @@
-//! End-to-end claims, vectors, interoperability, the architecture test
