@@ -46,10 +46,10 @@ impl Root {
     /// [`BundleRefusal`] for the first entry that the pinned root does not vouch for.
     pub fn accept_bundle(&self, bytes: &[u8]) -> Result<AcceptedBundle, BundleRefusal> {
         let bundle = TrustBundle::decode(bytes).map_err(BundleRefusal::Format)?;
-        let keys = bundle
+        let keys: Result<_, _> = bundle
             .entries()
             .iter()
-            .map(|entry| self.accept_entry(entry))
+            .map(|e| self.accept_entry(e))
             .collect();
         let (issued_at, expires_at) = (bundle.issued_at(), bundle.expires_at());
         Ok(AcceptedBundle {
