@@ -66,6 +66,10 @@ pub enum IdentityError {
         /// What is wrong with it.
         source: PeerError,
     },
+    /// The URI asked for in a certificate request names no member of a deployment.
+    #[error("{0:?} is not obol://ROLE/NAME")]
+    #[diagnostic(help("give a name of 1 to 32 characters of a-z 0-9 -"))]
+    BadUri(String),
     /// A name asked for in a certificate request is not possible.
     #[error("cannot request a certificate for {name:?}")]
     #[diagnostic(help(

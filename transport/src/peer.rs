@@ -90,7 +90,7 @@ fn parse(der: &[u8]) -> Result<X509Certificate<'_>, PeerError> {
     }
 }
 
-fn role_and_name(uri: &str) -> Option<(&str, &str)> {
+pub(crate) fn role_and_name(uri: &str) -> Option<(&str, &str)> {
     let (role, name) = uri.strip_prefix("obol://")?.split_once('/')?;
     let role_fits = fits(role, |byte| matches!(byte, b'a'..=b'z' | b'-'));
     let name_fits = fits(

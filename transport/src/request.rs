@@ -4,6 +4,7 @@ use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, SanType}
 use zeroize::Zeroizing;
 
 use crate::identity::IdentityError;
+use crate::peer::role_and_name;
 
 /// A fresh key and the request that takes its public half to the access CA.
 pub struct NewIdentity {
@@ -25,8 +26,9 @@ impl fmt::Debug for NewIdentity {
 /// addresses under which a server is reached, none for a client.
 ///
 /// # Errors
-/// [`IdentityError::BadName`] when a name is not ASCII.
+/// [`IdentityError::BadUri`], and [`IdentityError::BadName`] when a host is not ASCII.
 pub fn new_identity(uri: &str, hosts: &[&str]) -> Result<NewIdentity, IdentityError> {
+    role_and_name(uri).ok_or_else(|| IdentityError::BadUri(uri.to_owned()))?;
     let bad_name = |name: &str| {
         let name = name.to_owned();
         |source| IdentityError::BadName { name, source }
@@ -66,11 +68,16 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_ascii_is_refused_with_the_value_seen() {
-        let refused = new_identity("obol://issuer/zürich", &[]).unwrap_err();
+    fn a_name_that_cannot_stand_in_a_certificate_is_refused_with_the_value_seen() {
+        let refused = new_identity("obol://issuer/Main", &[]).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "cannot request a certificate for \"obol://issuer/zürich\""
+            "\"obol://issuer/Main\" is not obol://ROLE/NAME"
+        );
+        let refused = new_identity("obol://issuer/main", &["zürich"]).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "cannot request a certificate for \"zürich\""
         );
     }
 

@@ -24,6 +24,7 @@ use tracing::{debug, warn};
 
 use crate::peer::Peer;
 use crate::problem::{Problem, as_problem};
+use crate::transport_error::handshake_reason;
 
 /// Connections open at once, those in a handshake included; more wait in the kernel's queue.
 pub const MAX_CONNECTIONS: usize = 1024;
@@ -127,7 +128,7 @@ impl Door {
         match timeout(HANDSHAKE_DEADLINE, handshake).await {
             Ok(Ok(stream)) => self.converse(stream, address, watcher).await,
             Ok(Err((error, stream))) => {
-                warn!(%address, reason = %error, "TLS handshake refused");
+                warn!(%address, reason = %handshake_reason(&error), "TLS handshake refused");
                 linger(stream).await;
             }
             Err(_) => warn!(%address, reason = "no handshake in time", "TLS handshake refused"),

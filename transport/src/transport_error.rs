@@ -115,6 +115,20 @@ impl TransportError {
     }
 }
 
+/// What ended a handshake, for the server's log.
+pub(crate) fn handshake_reason(error: &io::Error) -> String {
+    match find::<rustls::Error>(error) {
+        Some(rustls::Error::InvalidCertificate(CertificateError::Other(other))) => {
+            other.0.to_string()
+        }
+        Some(rustls::Error::InvalidCertificate(reason)) => {
+            format!("the certificate is not trusted: {}", reason_text(reason))
+        }
+        Some(error) => error.to_string(),
+        None => error.to_string(),
+    }
+}
+
 /// Looks through the causes and into `io::Error`, whose `source()` skips the error it wraps.
 pub(crate) fn find<'a, E: StdError + 'static>(
     error: &'a (dyn StdError + 'static),
@@ -184,6 +198,7 @@ fn rfc_name(alert: AlertDescription) -> String {
 fn reason_text(reason: &CertificateError) -> String {
     match reason {
         CertificateError::UnknownIssuer => "it is of another CA".to_owned(),
+        CertificateError::BadSignature => "its CA has the right name and another key".to_owned(),
         CertificateError::Other(other) => other.0.to_string(),
         reason => reason.to_string(),
     }

@@ -55,6 +55,20 @@ impl Ca {
         (certificate, key)
     }
 
+    pub(crate) fn client_without_uri(&self) -> HttpsClient {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let issued = params.signed_by(&key, &self.issuer).unwrap();
+        let [certificate, private] =
+            ["nobody.pem", "nobody.key"].map(|n| self.folder.path().join(n));
+        std::fs::write(&certificate, issued.pem()).unwrap();
+        std::fs::write(&private, key.serialize_pem()).unwrap();
+        HttpsClient::new(
+            &self.anchor(),
+            Some(Identity::load(&certificate, &private).unwrap()),
+        )
+    }
+
     pub(crate) fn client(&self, uri: &str) -> HttpsClient {
         HttpsClient::new(&self.anchor(), Some(self.issue(uri)))
     }
