@@ -4,14 +4,14 @@
 //! the slowest answers. A session whose call failed is closed, never returned: asking each session
 //! whether it still lives (`C_GetSessionInfo`) costs a round trip to the device on every use.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use cryptoki::context::Pkcs11;
 use cryptoki::session::Session;
 use cryptoki::slot::Slot;
 
 use crate::error::CallError;
-use crate::module::Loaded;
 
 /// Upper bound of sessions per token; small devices have sixteen in all.
 pub const SESSIONS_MAX: usize = 16;
@@ -23,7 +23,8 @@ pub(crate) struct SessionPool {
     freed: Condvar,
     limit: usize,
     slot: Slot,
-    module: Arc<Loaded>,
+    /// The token that owns the pool keeps the module loaded.
+    pkcs11: Pkcs11,
 }
 
 struct State {
@@ -47,7 +48,7 @@ pub enum PoolError {
 }
 
 impl SessionPool {
-    pub(crate) fn new(module: Arc<Loaded>, slot: Slot, limit: usize) -> SessionPool {
+    pub(crate) fn new(pkcs11: Pkcs11, slot: Slot, limit: usize) -> SessionPool {
         let state = Mutex::new(State {
             idle: Vec::new(),
             open: 0,
@@ -57,7 +58,7 @@ impl SessionPool {
             freed: Condvar::new(),
             limit: limit.clamp(1, SESSIONS_MAX),
             slot,
-            module,
+            pkcs11,
         }
     }
 
@@ -94,7 +95,6 @@ impl SessionPool {
             return Err(PoolError::Busy { limit: self.limit });
         }
         let session = self
-            .module
             .pkcs11
             .open_ro_session(self.slot)
             .map_err(CallError::from)?;

@@ -130,7 +130,7 @@ impl Token {
             Err(error) => return Err(error.into()),
         }
         let keys = RwLock::new(keys::scan(&anchor)?);
-        let pool = SessionPool::new(Arc::clone(&loaded), slot, sessions);
+        let pool = SessionPool::new(loaded.pkcs11.clone(), slot, sessions);
         Ok(Token {
             pool,
             _anchor: Mutex::new(anchor),

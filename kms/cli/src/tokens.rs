@@ -1,6 +1,6 @@
 //! Tokens that a command works with; one module may hold several of them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use obol_kms::{Module, Token, TokenConfig};
 
@@ -17,7 +17,7 @@ impl Modules {
         Ok(Token::open(self.module(&config.module)?, &config, 1)?)
     }
 
-    pub(crate) fn module(&mut self, path: &PathBuf) -> Result<&Module, Failure> {
+    pub(crate) fn module(&mut self, path: &Path) -> Result<&Module, Failure> {
         let canonical = path.canonicalize();
         let known = self
             .0

@@ -120,10 +120,34 @@ pub async fn write_frame<T: Encode<()>>(
 pub async fn read_frame(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> Result<Option<Vec<u8>>, FrameError> {
-    let mut length = [0; 4];
-    if stream.read(&mut length[..1]).await? == 0 {
-        return Ok(None);
+    match read_first_byte(stream).await? {
+        Some(first) => Ok(Some(read_rest(first, stream).await?)),
+        None => Ok(None),
     }
+}
+
+/// Waits for a frame to begin; `None` when the peer closed instead. Safe to cancel: a connection may
+/// idle here without limit, while what follows deserves a deadline.
+///
+/// # Errors
+/// The connection's failure.
+pub async fn read_first_byte(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Result<Option<u8>, FrameError> {
+    let mut first = [0];
+    let count = stream.read(&mut first).await?;
+    Ok((count == 1).then_some(first[0]))
+}
+
+/// Reads the frame that began with `first`.
+///
+/// # Errors
+/// [`FrameError::TooLong`] before anything is allocated, or the connection's failure.
+pub async fn read_rest(
+    first: u8,
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Result<Vec<u8>, FrameError> {
+    let mut length = [first, 0, 0, 0];
     stream.read_exact(&mut length[1..]).await?;
     let length = u32::from_be_bytes(length) as usize;
     if length > FRAME_MAX {
@@ -131,7 +155,7 @@ pub async fn read_frame(
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
-    Ok(Some(body))
+    Ok(body)
 }
 
 /// Decodes a frame that must be exactly one value.

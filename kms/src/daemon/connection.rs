@@ -2,7 +2,8 @@
 
 use obol_kms_client::SpkiId;
 use obol_kms_client::wire::{
-    Answer, FrameError, RefusalKind, Request, WireKey, decode_frame, read_frame, write_frame,
+    Answer, FrameError, RefusalKind, Request, WireKey, decode_frame, read_first_byte, read_rest,
+    write_frame,
 };
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -21,30 +22,22 @@ pub(super) async fn serve(
     }
     loop {
         // An idle connection costs its place only; a request that has begun has a deadline.
-        tokio::select! {
-            readable = stream.readable() => if readable.is_err() { return },
+        let first = tokio::select! {
+            first = read_first_byte(&mut stream) => first,
             _ = stopped.changed() => return,
-        }
-        let one =
-            tokio::time::timeout(shared.signers.deadline() * 2, exchange(&mut stream, shared));
-        match one.await {
-            Ok(Ok(Next::Continue)) => {}
-            Ok(Ok(Next::Close)) => return,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "connection closed");
-                return;
-            }
-            Err(_) => {
-                tracing::warn!("connection closed: a request was not whole before its deadline");
-                return;
-            }
+        };
+        let first = match first {
+            Ok(Some(first)) => first,
+            Ok(None) => return,
+            Err(error) => return tracing::warn!(%error, "connection closed"),
+        };
+        let deadline = shared.signers.deadline() * 2;
+        match tokio::time::timeout(deadline, exchange(first, &mut stream, shared)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return tracing::warn!(%error, "connection closed"),
+            Err(_) => return tracing::warn!("connection closed: a request passed its deadline"),
         }
     }
-}
-
-enum Next {
-    Continue,
-    Close,
 }
 
 fn peer_is_allowed(stream: &UnixStream, shared: &Shared) -> bool {
@@ -65,15 +58,13 @@ fn peer_is_allowed(stream: &UnixStream, shared: &Shared) -> bool {
     }
 }
 
-async fn exchange(stream: &mut UnixStream, shared: &Shared) -> Result<Next, FrameError> {
-    let frame = match read_frame(stream).await {
-        Ok(Some(frame)) => frame,
-        Ok(None) => return Ok(Next::Close),
+async fn exchange(first: u8, stream: &mut UnixStream, shared: &Shared) -> Result<(), FrameError> {
+    let frame = match read_rest(first, stream).await {
         Err(error @ FrameError::TooLong(_)) => {
             write_frame(stream, &refused(RefusalKind::BadRequest, &error)).await?;
             return Err(error);
         }
-        Err(error) => return Err(error),
+        other => other?,
     };
     let answer = match decode_frame(&frame) {
         Ok(request) => answer(request, shared).await,
@@ -85,8 +76,7 @@ async fn exchange(stream: &mut UnixStream, shared: &Shared) -> Result<Next, Fram
     if let Answer::Refused { code, reason } = &answer {
         tracing::warn!(?code, reason, "request refused");
     }
-    write_frame(stream, &answer).await?;
-    Ok(Next::Continue)
+    write_frame(stream, &answer).await
 }
 
 async fn answer(request: Request, shared: &Shared) -> Answer {

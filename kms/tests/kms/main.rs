@@ -1,0 +1,9 @@
+//! What the key management promises, on real SoftHSM tokens.
+#![allow(clippy::unwrap_used)] // everything here is a test
+
+mod certificates;
+mod credentials;
+mod daemon;
+mod keys;
+mod opening;
+mod world;
