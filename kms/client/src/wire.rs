@@ -227,4 +227,14 @@ mod tests {
         let answer = Answer::Keys(vec![key; KEYS_MAX]);
         assert!(minicbor::to_vec(answer).unwrap().len() <= FRAME_MAX);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn noise_is_an_error_and_never_a_panic(frame: Vec<u8>) {
+            if let Ok(request) = decode_frame::<Request>(&frame) {
+                let again = minicbor::to_vec(&request).unwrap();
+                proptest::prop_assert_eq!(decode_frame::<Request>(&again).unwrap(), request);
+            }
+        }
+    }
 }

@@ -183,4 +183,19 @@ mod tests {
         assert_eq!(Scope::new("linea", &[]), Err(InvalidScope::NoClass));
         assert_eq!(Scope::new("linea", &[32]), Err(InvalidScope::Class(32)));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_scope_reads_back(operator in "[a-z0-9-]{1,32}", mask in 1u32..) {
+            let scope = Scope::from_mask(&operator, mask).unwrap();
+            proptest::prop_assert_eq!(Scope::from_der(&scope.to_der()), Ok(scope));
+        }
+
+        #[test]
+        fn whatever_reads_as_a_scope_is_its_only_encoding(der: Vec<u8>) {
+            if let Ok(scope) = Scope::from_der(&der) {
+                proptest::prop_assert_eq!(scope.to_der(), der);
+            }
+        }
+    }
 }

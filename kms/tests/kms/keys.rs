@@ -1,6 +1,7 @@
 //! Keys: born in the token, staying there, found by their public half.
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
@@ -72,10 +73,8 @@ fn assert_changes_are_refused(session: &Session, key: ObjectHandle) {
     ] {
         let kind = change.attribute_type();
         let before = session.get_attributes(key, &[kind]).unwrap();
-        assert!(
-            session.update_attributes(key, &[change]).is_err(),
-            "{kind:?}"
-        );
+        let refused = session.update_attributes(key, &[change]);
+        assert_refused(refused, RvError::ActionProhibited);
         assert_eq!(
             session.get_attributes(key, &[kind]).unwrap(),
             before,
@@ -90,7 +89,8 @@ fn assert_copies_are_refused(session: &Session, key: ObjectHandle) {
         &[Attribute::Extractable(true)],
         &[Attribute::Token(false)],
     ] {
-        assert!(session.copy_object(key, template).is_err());
+        let refused = session.copy_object(key, template);
+        assert_refused(refused, RvError::ActionProhibited);
     }
 }
 
@@ -104,7 +104,15 @@ fn assert_wrapping_is_refused(session: &Session, key: ObjectHandle) {
         .generate_key(&Mechanism::AesKeyGen, &template)
         .unwrap();
     for mechanism in [Mechanism::AesKeyWrap, Mechanism::AesKeyWrapPad] {
-        assert!(session.wrap_key(&mechanism, wrapping, key).is_err());
+        let refused = session.wrap_key(&mechanism, wrapping, key);
+        assert_refused(refused, RvError::KeyUnextractable);
+    }
+}
+
+fn assert_refused<T: std::fmt::Debug>(result: cryptoki::error::Result<T>, expected: RvError) {
+    match result {
+        Err(Error::Pkcs11(found, _)) => assert_eq!(found, expected),
+        other => panic!("{other:?}"),
     }
 }
 

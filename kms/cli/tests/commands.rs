@@ -1,0 +1,377 @@
+//! The commands as a person runs them, on tokens made with SoftHSM's own tool.
+#![allow(clippy::unwrap_used)] // everything here is a test
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const MODULES: [&str; 3] = [
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib64/pkcs11/libsofthsm2.so",
+    "/opt/homebrew/lib/softhsm/libsofthsm2.so",
+];
+
+struct World {
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new(tokens: &[&str]) -> World {
+        let world = World {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        fs::create_dir(world.path("tokens")).unwrap();
+        let conf = format!(
+            "directories.tokendir = {}\n",
+            world.path("tokens").display()
+        );
+        fs::write(world.path("softhsm2.conf"), conf).unwrap();
+        for token in tokens {
+            world.make_token(token);
+        }
+        world
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn module() -> &'static str {
+        MODULES
+            .into_iter()
+            .find(|path| Path::new(path).exists())
+            .unwrap()
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir(&self.folder)
+            .env("SOFTHSM2_CONF", self.path("softhsm2.conf"));
+        command
+    }
+
+    fn make_token(&self, name: &str) {
+        let made = self
+            .command("softhsm2-util")
+            .args([
+                "--init-token",
+                "--free",
+                "--label",
+                name,
+                "--pin",
+                "1234",
+                "--so-pin",
+                "5678",
+            ])
+            .output()
+            .unwrap();
+        assert!(made.status.success());
+        let shown = self.obol_kms(&format!("token show --json --module {}", World::module()));
+        let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+        let tokens = shown["tokens"].as_array().unwrap();
+        let serial = tokens.iter().find(|token| token["label"] == name).unwrap()["serial"].clone();
+        let text = format!(
+            "module = '{}'\nlabel = '{name}'\nserial = {serial}\npin_file = '{name}.pin'\n",
+            World::module()
+        );
+        fs::write(self.path(&format!("{name}.token.toml")), text).unwrap();
+        let pin = self.path(&format!("{name}.pin"));
+        fs::write(&pin, "1234").unwrap();
+        fs::set_permissions(&pin, PermissionsExt::from_mode(0o600)).unwrap();
+    }
+
+    fn obol_kms(&self, arguments: &str) -> Output {
+        self.command(env!("CARGO_BIN_EXE_obol-kms"))
+            .args(arguments.split_whitespace())
+            .output()
+            .unwrap()
+    }
+
+    fn done(&self, arguments: &str) -> String {
+        let output = self.obol_kms(arguments);
+        assert!(
+            output.status.success(),
+            "{arguments}: {}",
+            text(&output.stderr)
+        );
+        text(&output.stdout)
+    }
+
+    /// Exit code and the two lines on standard error.
+    fn fails(&self, arguments: &str) -> (i32, String, String) {
+        let output = self.obol_kms(arguments);
+        assert_eq!(text(&output.stdout), "", "{arguments}");
+        let stderr = text(&output.stderr);
+        let lines: Vec<_> = stderr.lines().collect();
+        let [error, help] = lines.as_slice() else {
+            panic!("{arguments}: {stderr}")
+        };
+        (
+            output.status.code().unwrap(),
+            error.strip_prefix("error: ").unwrap().to_owned(),
+            help.strip_prefix("help: ").unwrap().to_owned(),
+        )
+    }
+
+    fn request(&self, name: &str, alternative_names: &str) {
+        let made = self
+            .command("openssl")
+            .args([
+                "req",
+                "-new",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+            ])
+            .args([
+                "-nodes",
+                "-subj",
+                "/CN=ignored",
+                "-keyout",
+                &format!("{name}.key"),
+            ])
+            .args(["-addext", &format!("subjectAltName={alternative_names}")])
+            .args(["-out", &format!("{name}.csr")])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", text(&made.stderr));
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+const ROOT: &str = "root create --token root.token.toml --out root.pem";
+const ACCESS: &str = "access-ca create --root-token root.token.toml --root root.pem \
+                      --token access.token.toml --out access.pem";
+const ISSUER: &str = "issuer create --root-token root.token.toml --root root.pem \
+                      --token issuer.token.toml --operator linea --classes 1,2 --out issuer.pem";
+
+#[test]
+fn the_whole_hierarchy_is_made_by_commands_and_openssl_believes_it() {
+    let world = World::new(&["root", "access", "issuer"]);
+    for command in [ROOT, ACCESS, ISSUER] {
+        world.done(command);
+    }
+    world.request(
+        "server",
+        "URI:obol://issuer/main,DNS:localhost,IP:127.0.0.1",
+    );
+    world.done(
+        "certify --profile server --csr server.csr --ca access.pem --token access.token.toml --out server.pem",
+    );
+    let verified = world
+        .command("openssl")
+        .args([
+            "verify",
+            "-x509_strict",
+            "-CAfile",
+            "root.pem",
+            "-untrusted",
+            "access.pem",
+        ])
+        .args(["access.pem", "issuer.pem", "server.pem"])
+        .output()
+        .unwrap();
+    assert_eq!(
+        text(&verified.stdout),
+        "access.pem: OK\nissuer.pem: OK\nserver.pem: OK\n"
+    );
+
+    let shown = world.done("token show --token issuer.token.toml");
+    assert!(
+        shown
+            .lines()
+            .any(|line| line.ends_with(" ECDSA P-384 issuer-linea")),
+        "{shown}"
+    );
+}
+
+#[test]
+fn another_tool_sees_the_key_as_it_was_asked_for() {
+    let world = World::new(&["root"]);
+    world.done(ROOT);
+    let Ok(listed) = world
+        .command("pkcs11-tool")
+        .args([
+            "--module",
+            World::module(),
+            "--token-label",
+            "root",
+            "--login",
+            "--pin",
+            "1234",
+        ])
+        .args(["--list-objects", "--type", "privkey"])
+        .output()
+    else {
+        eprintln!("pkcs11-tool (package opensc) is not installed: nothing to compare with");
+        return;
+    };
+    let listed = text(&listed.stdout);
+    assert!(listed.contains("Usage:      sign\n"), "{listed}");
+    let access = "Access:     sensitive, always sensitive, never extractable, local\n";
+    assert!(listed.contains(access), "{listed}");
+}
+
+#[test]
+fn nothing_is_overwritten_and_no_key_is_lost_on_it() {
+    let world = World::new(&["root"]);
+    world.done(ROOT);
+    let before = fs::read(world.path("root.pem")).unwrap();
+    let (code, error, help) = world.fails(ROOT);
+    assert_eq!((code, error.as_str()), (2, "root.pem exists already"));
+    assert_eq!(
+        help,
+        "nothing was overwritten; choose another --out or move that file away"
+    );
+    assert_eq!(fs::read(world.path("root.pem")).unwrap(), before);
+
+    let (_, error, _) = world.fails("root create --token root.token.toml --out other.pem");
+    assert_eq!(error, "the token already has a key labelled \"root\"");
+    assert_eq!(
+        world
+            .done("token show --token root.token.toml")
+            .matches("\nkey ")
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn a_key_whose_certificate_cannot_be_made_is_discarded() {
+    let world = World::new(&["root", "issuer"]);
+    world.done(&format!("{ROOT} --days 30"));
+    let (code, error, _) = world.fails(ISSUER);
+    assert_eq!(code, 1);
+    assert!(
+        error.contains("after its issuer's certificate ends"),
+        "{error}"
+    );
+    assert!(
+        !world
+            .done("token show --token issuer.token.toml")
+            .contains("\nkey ")
+    );
+    assert!(!world.path("issuer.pem").exists());
+    world.done(&format!("{ISSUER} --days 10"));
+}
+
+#[test]
+fn a_wrong_pin_is_two_lines() {
+    let world = World::new(&["root"]);
+    fs::write(world.path("root.pin"), "9999").unwrap();
+    let (code, error, help) = world.fails(ROOT);
+    assert_eq!(code, 2);
+    assert_eq!(
+        error,
+        "token \"root\" refused the PIN of root.pin, which was tried once and is not tried again: C_Login: CKR_PIN_INCORRECT"
+    );
+    assert_eq!(
+        help,
+        "correct the PIN file before the next try: tokens lock after a few wrong PINs"
+    );
+    assert!(!world.path("root.pem").exists());
+}
+
+#[test]
+fn an_unknown_token_is_two_lines() {
+    let world = World::new(&["root"]);
+    let file = fs::read_to_string(world.path("root.token.toml")).unwrap();
+    let other = file.replace("label = 'root'", "label = 'rood'");
+    fs::write(world.path("rood.token.toml"), other).unwrap();
+    let (code, error, help) = world.fails("root create --token rood.token.toml --out root.pem");
+    assert_eq!(code, 2);
+    assert!(
+        error.starts_with("no token labelled \"rood\" with serial "),
+        "{error}"
+    );
+    assert!(error.contains("; it has \"root\" (serial "), "{error}");
+    assert!(help.contains("SOFTHSM2_CONF"), "{help}");
+}
+
+#[test]
+fn a_wrong_module_path_is_two_lines() {
+    let world = World::new(&["root"]);
+    let file = fs::read_to_string(world.path("root.token.toml")).unwrap();
+    let other = file.replace(World::module(), "/nowhere/lib.so");
+    fs::write(world.path("other.token.toml"), other).unwrap();
+    let (code, error, help) = world.fails("token show --token other.token.toml");
+    assert_eq!(
+        (code, error.as_str()),
+        (2, "PKCS#11 module /nowhere/lib.so does not exist")
+    );
+    assert!(help.contains("softhsm2"), "{help}");
+}
+
+#[test]
+fn a_request_outside_the_profile_is_refused() {
+    let world = World::new(&["root", "access"]);
+    world.done(ROOT);
+    world.done(ACCESS);
+    world.request("t", "URI:obol://terminal/t1");
+    let (code, error, help) = world.fails(
+        "certify --profile server --csr t.csr --ca access.pem --token access.token.toml --out t.pem",
+    );
+    assert_eq!(
+        (code, error.as_str()),
+        (1, "role \"terminal\" does not fit the Server profile")
+    );
+    assert_eq!(
+        help,
+        "terminals take --profile terminal, services server or client"
+    );
+    assert!(!world.path("t.pem").exists());
+}
+
+#[test]
+fn the_daemon_says_when_it_is_ready_and_ends_with_its_starter() {
+    let world = World::new(&["root", "issuer"]);
+    world.done(ROOT);
+    world.done(ISSUER);
+    let config = "socket = 'kms.sock'\ntoken = 'issuer.token.toml'\nissuers = ['issuer.pem']\n";
+    fs::write(world.path("kms.toml"), config).unwrap();
+    let mut daemon = world
+        .command(env!("CARGO_BIN_EXE_obol-kms"))
+        .args(["serve", "--config", "kms.toml", "--until-stdin-closes"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(daemon.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "ready unix:kms.sock\n");
+    let mode = world
+        .path("kms.sock")
+        .metadata()
+        .unwrap()
+        .permissions()
+        .mode()
+        & 0o7777;
+    assert_eq!(mode, 0o600);
+    drop(daemon.stdin.take());
+    assert!(daemon.wait().unwrap().success());
+    assert!(!world.path("kms.sock").exists());
+}
+
+#[test]
+fn the_daemon_refuses_a_certificate_that_is_no_issuers() {
+    let world = World::new(&["root", "issuer"]);
+    world.done(ROOT);
+    let config = "socket = 'kms.sock'\ntoken = 'root.token.toml'\nissuers = ['root.pem']\n";
+    fs::write(world.path("kms.toml"), config).unwrap();
+    let (code, error, _) = world.fails("serve --config kms.toml");
+    assert_eq!(code, 2);
+    assert_eq!(
+        error,
+        "issuer certificate root.pem is refused: it is a CA certificate or lacks digitalSignature"
+    );
+    assert!(!world.path("kms.sock").exists());
+}
