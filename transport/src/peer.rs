@@ -41,6 +41,8 @@ pub struct Peer {
     pub name: String,
     /// SHA-256 of the DER SubjectPublicKeyInfo.
     pub spki: [u8; 32],
+    /// The DER SubjectPublicKeyInfo: what the peer signs outside of TLS must be signed by this key.
+    pub spki_der: Vec<u8>,
 }
 
 impl Peer {
@@ -71,6 +73,7 @@ impl Peer {
             role: role.to_owned(),
             name: name.to_owned(),
             spki: Sha256::digest(certificate.public_key().raw).into(),
+            spki_der: certificate.public_key().raw.to_vec(),
         })
     }
 }

@@ -1,0 +1,114 @@
+mod raw;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+use obol_console::{FileError, read_limited};
+use thiserror::Error;
+
+use crate::clients::Clients;
+use crate::issuance::Policy;
+
+const CONFIG_MAX: usize = 1024 * 1024;
+
+/// A checked configuration; `issuer.toml` explains each key.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The register of issued credentials.
+    pub database: PathBuf,
+    /// The key management daemon's socket.
+    pub kms_socket: PathBuf,
+    /// Life of a trust bundle, seconds.
+    pub bundle_life_s: u32,
+    /// What credentials look like.
+    pub policy: Policy,
+    /// mTLS files.
+    pub tls: TlsFiles,
+    /// Certificate of the key that signs.
+    pub signing_certificate: PathBuf,
+    /// Certificates of further keys for the trust bundle.
+    pub published_certificates: Vec<PathBuf>,
+    /// Who may ask.
+    pub clients: Clients,
+}
+
+/// The PEM files of an mTLS server.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// Certificate chain.
+    pub certificate: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+    /// CA of the clients.
+    pub trust: PathBuf,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, Error, Diagnostic)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(#[from] FileError),
+    /// Not TOML, or keys are missing, unknown or of another type.
+    #[error("the configuration does not parse, line {line}: {message}")]
+    #[diagnostic(help("compare with issuer.toml of the release, which explains each key"))]
+    Syntax {
+        /// Line, from 1.
+        line: usize,
+        /// What the parser said.
+        message: String,
+    },
+    /// A value is out of range.
+    #[error("{key} is {found}, not {expected}")]
+    #[diagnostic(help("correct that value in the configuration"))]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// The value seen.
+        found: String,
+        /// The range.
+        expected: &'static str,
+    },
+    /// A class or a client stands twice.
+    #[error("{what} stands twice")]
+    #[diagnostic(help("remove one of the two from the configuration"))]
+    Twice {
+        /// Which one.
+        what: String,
+    },
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the value seen.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let bytes = read_limited(path, CONFIG_MAX)?;
+        let text = String::from_utf8(bytes).map_err(|error| ConfigError::Syntax {
+            line: 1,
+            message: format!("not UTF-8 after byte {}", error.utf8_error().valid_up_to()),
+        })?;
+        Self::parse(&text, path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Checks a text; relative paths begin at `folder`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the value seen.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, ConfigError> {
+        let raw: raw::Raw = toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = 1 + text[..start].matches('\n').count();
+            ConfigError::Syntax {
+                line,
+                message: error.message().to_owned(),
+            }
+        })?;
+        raw.check(folder)
+    }
+}

@@ -1,0 +1,176 @@
+//! What a request must prove and what its credential says: no clock, no randomness, no I/O.
+
+use std::collections::BTreeMap;
+
+use obol_credential::possession::{self, Possession};
+use obol_credential::{Claims, Cti, DeviceKey, FareTerms, Malformed, STATUS_EPOCH_S, UnixTime};
+use p256::ecdsa::signature::Verifier;
+use p256::ecdsa::{Signature, VerifyingKey};
+use thiserror::Error;
+
+/// How far a proof's time may lie from now, seconds, either way.
+pub const POSSESSION_SKEW_S: u32 = 300;
+
+/// What the credentials of this issuer look like.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Life in seconds, at most 48 h.
+    pub life_s: u32,
+    /// Status indexes of one key and epoch, a power of two.
+    pub status_list_size: u32,
+    /// By rider class.
+    pub templates: BTreeMap<u8, FareTemplate>,
+}
+
+/// What a rider class gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FareTemplate {
+    /// The highest fare of one ride, minor units.
+    pub cap_minor: u32,
+    /// How long one boarding code stays good, 1 to 60 s.
+    pub window_s: u16,
+    /// The operator's own.
+    pub flags: u8,
+}
+
+/// A request as it arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The passenger's handle.
+    pub subject: [u8; 16],
+    /// The rider class.
+    pub class: u8,
+    /// The proof of possession of the device key.
+    pub possession: Vec<u8>,
+}
+
+/// A request whose sender holds the device key, for a class there is. Only [`prove`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proven {
+    subject: [u8; 16],
+    class: u8,
+    device_key: DeviceKey,
+    template: FareTemplate,
+}
+
+/// Why no credential is issued.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum IssueRefused {
+    /// The proof is not deterministic CBOR of its form.
+    #[error("the proof of possession is malformed at {0}")]
+    PossessionMalformed(Malformed),
+    /// The proof is for another passenger.
+    #[error("the proof of possession names another subject than the request")]
+    OtherSubject,
+    /// The proof is too old or from the future.
+    #[error("the proof of possession was made at {made}, and now is {now}: more than 300 s apart")]
+    Stale {
+        /// When it was made.
+        made: UnixTime,
+        /// This service's time.
+        now: UnixTime,
+    },
+    /// The device key did not sign the proof, or is no point of the curve.
+    #[error("the device key did not sign the proof of possession")]
+    Signature,
+    /// No such class.
+    #[error("class {0} is not configured")]
+    UnknownClass(u8),
+    /// A credential was asked for with this key before.
+    #[error("a credential was asked for with this device key before")]
+    DeviceKeyReused,
+    /// Each index tried is taken.
+    #[error("no free status index was found")]
+    StatusListFull,
+    /// The signing key's certificate does not cover now.
+    #[error("the certificate of issuer key {0} does not cover now")]
+    KeyNotValid(String),
+    /// The register or the daemon failed; the reason is logged.
+    #[error("no signature could be had")]
+    Unavailable,
+}
+
+/// Checks the proof (RFC 8747 leaves it to the profile: docs/spec/pt1.md section 5).
+///
+/// # Errors
+/// [`IssueRefused`] with the first check that failed.
+pub fn prove(asked: &Asked, policy: &Policy, now: UnixTime) -> Result<Proven, IssueRefused> {
+    let (proof, signature) =
+        possession::decode(&asked.possession).map_err(IssueRefused::PossessionMalformed)?;
+    if proof.subject != asked.subject {
+        return Err(IssueRefused::OtherSubject);
+    }
+    let made = proof.issued_at;
+    if now.since(made).unsigned_abs() > u64::from(POSSESSION_SKEW_S) {
+        return Err(IssueRefused::Stale { made, now });
+    }
+    check_signature(&proof, &signature).ok_or(IssueRefused::Signature)?;
+    let class = asked.class;
+    let template = *policy
+        .templates
+        .get(&class)
+        .ok_or(IssueRefused::UnknownClass(class))?;
+    Ok(Proven {
+        subject: asked.subject,
+        class,
+        device_key: proof.device_key,
+        template,
+    })
+}
+
+fn check_signature(proof: &Possession, signature: &[u8; 64]) -> Option<()> {
+    let key = VerifyingKey::from_sec1_bytes(proof.device_key.as_sec1()).ok()?;
+    let signature = Signature::from_slice(signature).ok()?;
+    key.verify(&possession::signature_input(proof), &signature)
+        .ok()
+}
+
+impl Proven {
+    /// The passenger's handle.
+    #[must_use]
+    pub fn subject(&self) -> [u8; 16] {
+        self.subject
+    }
+
+    /// The key that the credential will name.
+    #[must_use]
+    pub fn device_key(&self) -> DeviceKey {
+        self.device_key
+    }
+
+    /// The claims, once name and index are drawn and reserved.
+    #[must_use]
+    pub fn claims(
+        &self,
+        issued_at: UnixTime,
+        expires_at: UnixTime,
+        cti: Cti,
+        status_index: u32,
+    ) -> Claims {
+        let FareTemplate {
+            cap_minor,
+            window_s,
+            flags,
+        } = self.template;
+        let fare = FareTerms {
+            class: self.class,
+            cap_minor,
+            window_s,
+            status_index,
+            flags,
+        };
+        Claims {
+            expires_at,
+            issued_at,
+            cti,
+            device_key: self.device_key,
+            fare,
+        }
+    }
+}
+
+/// The epoch of a status list: whole days since 1970 UTC.
+#[must_use]
+pub(crate) fn epoch(issued_at: UnixTime) -> u32 {
+    issued_at.0 / STATUS_EPOCH_S
+}

@@ -1,0 +1,79 @@
+//! The key management daemon's side of its protocol, over a real socket, with a key in memory.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use minicbor::bytes::ByteVec;
+use obol_credential::{Algorithm, Claims, credential_signature_input};
+use obol_kms_client::SpkiId;
+use obol_kms_client::wire::{
+    Answer, RefusalKind, Request, WireKey, decode_frame, read_frame, write_frame,
+};
+use p384::ecdsa::signature::Signer;
+use p384::ecdsa::{Signature, SigningKey};
+use p384::pkcs8::DecodePrivateKey;
+use rcgen::{KeyPair, PublicKeyData};
+use tokio::net::{UnixListener, UnixStream};
+
+#[derive(Clone)]
+pub(crate) struct Key {
+    spki_der: Vec<u8>,
+    signing: SigningKey,
+}
+
+impl Key {
+    pub(crate) fn of(pair: &KeyPair) -> Self {
+        let signing = SigningKey::from_pkcs8_der(&pair.serialize_der()).unwrap();
+        Self {
+            spki_der: pair.subject_public_key_info(),
+            signing,
+        }
+    }
+
+    fn answer(&self, request: Request) -> Answer {
+        match request {
+            Request::Keys => Answer::Keys(vec![WireKey {
+                spki_der: self.spki_der.clone().into(),
+                algorithm: Algorithm::Esp384.cose_id(),
+            }]),
+            Request::SignCredential { claims, .. } => self.sign(&claims),
+        }
+    }
+
+    fn sign(&self, claims: &[u8]) -> Answer {
+        if let Err(malformed) = Claims::decode(claims) {
+            let (code, reason) = (RefusalKind::ClaimsRefused, malformed.to_string());
+            return Answer::Refused { code, reason };
+        }
+        let kid = SpkiId::of(&self.spki_der).kid();
+        let input = credential_signature_input(Algorithm::Esp384, kid, claims).unwrap();
+        let signature: Signature = self.signing.sign(&input);
+        Answer::Signature(ByteVec::from(signature.to_bytes().to_vec()))
+    }
+}
+
+/// Stops answering when this is set.
+pub(crate) type Gone = Arc<AtomicBool>;
+
+pub(crate) fn serve(path: &Path, key: &Key) -> Gone {
+    let listener = UnixListener::bind(path).unwrap();
+    let (key, gone) = (key.clone(), Gone::default());
+    let watched = gone.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(converse(stream, key.clone(), watched.clone()));
+        }
+    });
+    gone
+}
+
+async fn converse(mut stream: UnixStream, key: Key, gone: Gone) {
+    while let Ok(Some(frame)) = read_frame(&mut stream).await {
+        if gone.load(Ordering::SeqCst) {
+            return;
+        }
+        let answer = key.answer(decode_frame(&frame).unwrap());
+        write_frame(&mut stream, &answer).await.unwrap();
+    }
+}

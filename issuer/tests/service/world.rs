@@ -1,0 +1,178 @@
+//! A root, an issuer key, an access CA, the daemon and the service, in one temporary folder.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+use data_encoding::HEXLOWER;
+use obol_credential::possession::{self, Possession};
+use obol_credential::{DeviceKey, UnixTime};
+use obol_issuer::{Config, Issuer, StartError, router};
+use obol_issuer_client::IssuerClient;
+use obol_transport::{ClientAuth, Identity, TrustAnchor, new_identity, serve, server_config};
+use p256::ecdsa::signature::Signer;
+use p256::ecdsa::{Signature, SigningKey};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer,
+    CustomExtension, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384,
+};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::daemon;
+
+pub(crate) const NOW: u32 = 1_800_000_000;
+pub(crate) const SUBJECT: [u8; 16] = [0x5a; 16];
+
+/// DER of `SEQUENCE { UTF8String "city-bus", INTEGER 6 }`: classes 1 and 2.
+const SCOPE: &[u8] = b"\x30\x0d\x0c\x08city-bus\x02\x01\x06";
+
+pub(crate) struct World {
+    folder: TempDir,
+    access: CertifiedIssuer<'static, KeyPair>,
+    issuer_key: KeyPair,
+    daemon_gone: daemon::Gone,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let issuer_key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
+        let daemon_gone = daemon::serve(
+            &folder.path().join("kms.sock"),
+            &daemon::Key::of(&issuer_key),
+        );
+        let world = Self {
+            folder,
+            access: ca(),
+            issuer_key,
+            daemon_gone,
+        };
+        let root = ca();
+        world.write("access.pem", &world.access.pem());
+        world.write("issuer.pem", &issuer_certificate(&root, &world.issuer_key));
+        world.identity("issuer-tls", "obol://issuer/main");
+        world
+    }
+
+    pub(crate) fn stop_daemon(&self) {
+        self.daemon_gone.store(true, Ordering::SeqCst);
+        std::fs::remove_file(self.path("kms.sock")).unwrap();
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    /// An issuer certificate of a key that the daemon does not have.
+    pub(crate) fn write_foreign_issuer_certificate(&self) {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
+        self.write("issuer.pem", &issuer_certificate(&ca(), &key));
+    }
+
+    pub(crate) fn issuer_point(&self) -> Vec<u8> {
+        self.issuer_key.public_key_raw().to_vec()
+    }
+
+    pub(crate) fn anchor(&self) -> TrustAnchor {
+        TrustAnchor::load(&self.path("access.pem")).unwrap()
+    }
+
+    pub(crate) fn identity(&self, name: &str, uri: &str) -> Identity {
+        let made = new_identity(uri, &["localhost", "127.0.0.1"]).unwrap();
+        let request = CertificateSigningRequestParams::from_pem(&made.request_pem).unwrap();
+        self.write(
+            &format!("{name}.pem"),
+            &request.signed_by(&self.access).unwrap().pem(),
+        );
+        self.write(&format!("{name}.key"), &made.key_pem);
+        let (certificate, key) = (format!("{name}.pem"), format!("{name}.key"));
+        Identity::load(&self.path(&certificate), &self.path(&key)).unwrap()
+    }
+
+    pub(crate) fn config(&self, clients: &[(&str, &Identity)]) -> Config {
+        let manual = include_str!("../../issuer.toml");
+        let example = manual.rfind("[[clients]]").unwrap();
+        let mut text = manual[..example].replace("127.0.0.1:7001", "127.0.0.1:0");
+        for (uri, identity) in clients {
+            let spki = HEXLOWER.encode(&identity.spki());
+            text.push_str(&format!(
+                "[[clients]]\nuri = \"{uri}\"\nspki = \"{spki}\"\n"
+            ));
+        }
+        if clients.is_empty() {
+            text = format!("clients = []\n{text}");
+        }
+        Config::parse(&text, self.folder.path()).unwrap()
+    }
+
+    pub(crate) async fn start(&self, config: Config) -> Result<String, StartError> {
+        let issuer = Issuer::start(&config, UnixTime(NOW)).await?;
+        let router = router(issuer, config.clients, || NOW);
+        let identity = Identity::load(&config.tls.certificate, &config.tls.key).unwrap();
+        let tls = server_config(identity, ClientAuth::Required(self.anchor()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!(
+            "https://localhost:{}",
+            listener.local_addr().unwrap().port()
+        );
+        tokio::spawn(serve(listener, tls, router, std::future::pending()));
+        Ok(base)
+    }
+
+    /// A running service and its registered platform.
+    pub(crate) async fn with_platform(&self) -> (String, IssuerClient) {
+        let platform = self.identity("platform", "obol://platform/main");
+        let config = self.config(&[("obol://platform/main", &platform)]);
+        let base = self.start(config).await.unwrap();
+        let client = IssuerClient::new(&base, &self.anchor(), platform);
+        (base, client)
+    }
+}
+
+pub(crate) struct Phone(SigningKey);
+
+impl Phone {
+    pub(crate) fn new(seed: u8) -> Self {
+        Self(SigningKey::from_slice(&[seed; 32]).unwrap())
+    }
+
+    pub(crate) fn device_key(&self) -> DeviceKey {
+        let point = self.0.verifying_key().to_sec1_point(true);
+        DeviceKey::from_sec1(point.as_bytes().try_into().unwrap()).unwrap()
+    }
+
+    pub(crate) fn proof(&self, subject: [u8; 16], at: u32) -> Vec<u8> {
+        let issued_at = UnixTime(at);
+        let proof = Possession {
+            subject,
+            device_key: self.device_key(),
+            issued_at,
+        };
+        let signature: Signature = self.0.sign(&possession::signature_input(&proof));
+        let signature: [u8; 64] = signature.to_bytes().into();
+        possession::encode(&proof, &signature).to_vec()
+    }
+}
+
+fn ca() -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
+    CertifiedIssuer::self_signed(params, key).unwrap()
+}
+
+fn issuer_certificate(root: &CertifiedIssuer<'_, KeyPair>, key: &KeyPair) -> String {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    let at = |unix: u32| time::OffsetDateTime::from_unix_timestamp(i64::from(unix)).unwrap();
+    params.not_before = at(NOW - 86_400);
+    params.not_after = at(NOW + 30 * 86_400);
+    let scope = [1, 3, 6, 1, 4, 1, 59999, 1, 2];
+    params.custom_extensions = vec![CustomExtension::from_oid_content(&scope, SCOPE.to_vec())];
+    params.signed_by(key, root).unwrap().pem()
+}
