@@ -1,0 +1,241 @@
+use obol_credential::{Malformed, UnixTime};
+use obol_fare::{Fare, FareError, FarePack, price};
+use obol_tap::{Epoch, TapRecord, TerminalName};
+use obol_verifier_sdk::{CodeIdentity, Operator, Refusal, Verifier};
+
+use super::RideKey;
+
+/// How far a ride may lie in our future, in seconds: a terminal's clock that runs ahead.
+pub const RIDE_FUTURE_S: u32 = 300;
+/// How old a ride may be when it arrives, in seconds: 45 days.
+pub const RIDE_HORIZON_S: u32 = 45 * 86_400;
+
+/// What the platform holds a record against.
+#[derive(Clone, Copy, Debug)]
+pub struct Intake<'a> {
+    /// The issuer keys to believe, and the operator of the terminal that sent the record.
+    pub verifier: Verifier<'a>,
+    /// The fare packs that were ever published to terminals.
+    pub packs: &'a [FarePack],
+    /// Our clock.
+    pub received_at: UnixTime,
+}
+
+/// A ride that has been verified again, from its signed bytes. Only [`intake`] makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedRide {
+    key: RideKey,
+    identity: CodeIdentity,
+    counter: u32,
+    operator: Operator,
+    fare: Fare,
+    accepted_at: UnixTime,
+}
+
+/// Why a record is not charged. It is kept, and its place in the journal counts as received.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RideRefusal {
+    /// Not a tap record.
+    #[error("MALFORMED: {0}")]
+    Malformed(Malformed),
+    /// The record names another terminal or place than the segment it came in.
+    #[error("FOREIGN_RECORD: the record says {found}, the segment {expected}")]
+    ForeignRecord {
+        /// What the record says.
+        found: RideKey,
+        /// Where it stood.
+        expected: RideKey,
+    },
+    /// The time is beyond [`RIDE_FUTURE_S`].
+    #[error("CLOCK_FAULT: accepted at {accepted_at}, received at {received_at}")]
+    FromTheFuture {
+        /// The terminal's time.
+        accepted_at: UnixTime,
+        /// Our clock.
+        received_at: UnixTime,
+    },
+    /// The time is beyond [`RIDE_HORIZON_S`].
+    #[error("TOO_OLD: accepted at {accepted_at}, received at {received_at}")]
+    TooOld {
+        /// The terminal's time.
+        accepted_at: UnixTime,
+        /// Our clock.
+        received_at: UnixTime,
+    },
+    /// The boarding code was not good at the time the record says.
+    #[error("{code}: {rule}", code = .0.code, rule = .0.rule)]
+    Code(Refusal),
+    /// The record names a fare pack we never published.
+    #[error("FARE_UNKNOWN: fare pack {0} was never published")]
+    PackUnknown(obol_tap::PackId),
+    /// The fare pack has no fare for this ride.
+    #[error("FARE_UNKNOWN: {0}")]
+    FareUnknown(FareError),
+    /// The terminal charged something else than its own fare pack says.
+    #[error("FARE_MISMATCH: the terminal charged {charged}, the fare pack says {priced}")]
+    FareMismatch {
+        /// What the record says, minor units.
+        charged: u32,
+        /// What its fare pack says, minor units.
+        priced: u32,
+    },
+    /// The fare is above what the credential permits for one ride.
+    #[error("CAP: the fare is {fare}, the credential permits {cap}")]
+    AboveCap {
+        /// The fare, minor units.
+        fare: u32,
+        /// The credential's cap, minor units.
+        cap: u32,
+    },
+}
+
+impl RideRefusal {
+    /// The stable code: a refusal code of docs/spec/pt1.md, or one of intake's own.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            RideRefusal::Malformed(_) => "MALFORMED",
+            RideRefusal::ForeignRecord { .. } => "FOREIGN_RECORD",
+            RideRefusal::FromTheFuture { .. } => "CLOCK_FAULT",
+            RideRefusal::TooOld { .. } => "TOO_OLD",
+            RideRefusal::Code(refusal) => refusal.code.name(),
+            RideRefusal::PackUnknown(_) | RideRefusal::FareUnknown(_) => "FARE_UNKNOWN",
+            RideRefusal::FareMismatch { .. } => "FARE_MISMATCH",
+            RideRefusal::AboveCap { .. } => "CAP",
+        }
+    }
+}
+
+/// Verifies a record again, suspiciously: form, place, time, both signatures, the code's window
+/// at the time the terminal says, and the fare.
+///
+/// `key` is where the record stood in a signed segment; `bytes` are the record as signed.
+///
+/// # Errors
+/// [`RideRefusal`] with the first check that failed.
+pub fn intake(
+    key: &RideKey,
+    bytes: &[u8],
+    rules: &Intake<'_>,
+) -> Result<VerifiedRide, RideRefusal> {
+    let record = TapRecord::decode(bytes).map_err(RideRefusal::Malformed)?;
+    check_place(key, &record)?;
+    check_time(record.accepted_at, rules.received_at)?;
+    // With the terminal's time as "now" the verifier demands iat-S <= accepted_at <= iat+W+S.
+    let verified = rules
+        .verifier
+        .verify(&record.presentation, record.accepted_at)
+        .map_err(RideRefusal::Code)?;
+    let terms = verified.claims().fare;
+    let fare = check_fare(&record, terms.class, rules.packs)?;
+    if fare.amount_minor > terms.cap_minor {
+        return Err(RideRefusal::AboveCap {
+            fare: fare.amount_minor,
+            cap: terms.cap_minor,
+        });
+    }
+    Ok(VerifiedRide {
+        key: key.clone(),
+        identity: verified.identity(),
+        counter: verified.dynamic().counter,
+        operator: rules.verifier.operator,
+        fare,
+        accepted_at: record.accepted_at,
+    })
+}
+
+fn check_place(key: &RideKey, record: &TapRecord) -> Result<(), RideRefusal> {
+    if record.terminal != key.terminal || record.seq != key.seq {
+        let (terminal, epoch, seq) = (record.terminal.clone(), key.epoch, record.seq);
+        let found = RideKey {
+            terminal,
+            epoch,
+            seq,
+        };
+        return Err(RideRefusal::ForeignRecord {
+            found,
+            expected: key.clone(),
+        });
+    }
+    Ok(())
+}
+
+fn check_time(accepted_at: UnixTime, received_at: UnixTime) -> Result<(), RideRefusal> {
+    if accepted_at > received_at.plus(RIDE_FUTURE_S) {
+        return Err(RideRefusal::FromTheFuture {
+            accepted_at,
+            received_at,
+        });
+    }
+    if accepted_at < received_at.minus(RIDE_HORIZON_S) {
+        return Err(RideRefusal::TooOld {
+            accepted_at,
+            received_at,
+        });
+    }
+    Ok(())
+}
+
+fn check_fare(record: &TapRecord, class: u8, packs: &[FarePack]) -> Result<Fare, RideRefusal> {
+    let charged = record.fare;
+    let pack = packs
+        .iter()
+        .find(|pack| pack.id().0 == charged.pack_id.0)
+        .ok_or(RideRefusal::PackUnknown(charged.pack_id))?;
+    let fare = price(pack, class, record.accepted_at).map_err(RideRefusal::FareUnknown)?;
+    if (fare.amount_minor, fare.rule.0) != (charged.amount_minor, charged.rule) {
+        let (charged, priced) = (charged.amount_minor, fare.amount_minor);
+        return Err(RideRefusal::FareMismatch { charged, priced });
+    }
+    Ok(fare)
+}
+
+impl VerifiedRide {
+    /// The terminal that took the code.
+    #[must_use]
+    pub fn terminal(&self) -> &TerminalName {
+        &self.key.terminal
+    }
+
+    /// The terminal's journal.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.key.epoch
+    }
+
+    /// The business key.
+    #[must_use]
+    pub const fn key(&self) -> &RideKey {
+        &self.key
+    }
+
+    /// What tells the code from every other.
+    #[must_use]
+    pub const fn identity(&self) -> CodeIdentity {
+        self.identity
+    }
+
+    /// The code's use counter.
+    #[must_use]
+    pub const fn counter(&self) -> u32 {
+        self.counter
+    }
+
+    /// The operator that carried the passenger.
+    #[must_use]
+    pub const fn operator(&self) -> &Operator {
+        &self.operator
+    }
+
+    /// The fare, by the platform's own reckoning.
+    #[must_use]
+    pub const fn fare(&self) -> Fare {
+        self.fare
+    }
+
+    /// When the terminal accepted the code.
+    #[must_use]
+    pub const fn accepted_at(&self) -> UnixTime {
+        self.accepted_at
+    }
+}

@@ -1,0 +1,174 @@
+use obol_account::{AccountNumber, Passenger};
+use obol_ledger::{AccountId, Amount, TrialBalance, Why};
+use obol_payment::order::Settlement;
+use obol_payment::ride::{Fraud, Head, TerminalName};
+
+/// What enrolling did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enrolment {
+    /// A new account.
+    Created(Passenger),
+    /// The key was enrolled before.
+    Existing(Passenger),
+}
+
+impl Enrolment {
+    /// The passenger, new or known.
+    pub const fn passenger(&self) -> Passenger {
+        match self {
+            Enrolment::Created(passenger) | Enrolment::Existing(passenger) => *passenger,
+        }
+    }
+}
+
+/// What a genuine notice did. In each case the channel may be told `success`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credit {
+    /// Booked now: to the wallet, or to suspense.
+    Booked(Settlement),
+    /// Booked before; nothing changed.
+    Repeated,
+}
+
+/// A terminal in the register.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terminal {
+    /// Its name, as in its certificate.
+    pub name: TerminalName,
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub spki: [u8; 32],
+    /// The operator it takes fares for.
+    pub operator: String,
+}
+
+/// What became of one record of an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// Stored now, and charged unless another ride with the same code comes first.
+    Accepted,
+    /// Held already: the same bytes at the same place.
+    Duplicate,
+    /// Another record stands at this place, or the record does not fit the journal we hold. Kept
+    /// apart, charged to nobody.
+    Conflict,
+    /// Stored now, not charged: a stable code says why.
+    Rejected(&'static str),
+}
+
+/// What became of one record, by its place in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PostedRecord {
+    /// Its place.
+    pub seq: u64,
+    /// What became of it.
+    pub disposition: Disposition,
+}
+
+/// The answer to an upload, durable when it is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostedUpload {
+    /// Each record, in the order of the upload.
+    pub records: Vec<PostedRecord>,
+    /// The last place up to which nothing is missing; 0 when the first record is missing.
+    pub watermark: u64,
+    /// The journal's chain at the watermark; its origin for 0.
+    pub head: Head,
+}
+
+/// A period of a wallet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// The account.
+    pub number: AccountNumber,
+    /// ISO 4217.
+    pub currency: String,
+    /// Balance before the first line.
+    pub opening: Amount,
+    /// The lines, by time of the event.
+    pub lines: Vec<StatementLine>,
+    /// Balance behind the last line.
+    pub closing: Amount,
+}
+
+/// One movement of a wallet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatementLine {
+    /// When it happened, seconds since 1970, UTC.
+    pub at: u32,
+    /// Why.
+    pub why: Why,
+    /// What the wallet gained; negative when it paid.
+    pub amount: Amount,
+    /// The balance behind this line.
+    pub balance: Amount,
+    /// The business key: `simulated-bank/T1`, `ferry-1/0011223344556677/17`.
+    pub reference: String,
+}
+
+/// A recount of the books.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BooksReport {
+    /// The books as the counters say.
+    pub trial_balance: TrialBalance,
+    /// Transfers recounted.
+    pub transfers: u64,
+    /// What does not fit; empty for books that are whole.
+    pub findings: Vec<AuditFinding>,
+}
+
+/// Something in the books that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditFinding {
+    /// Debits and credits differ (invariant I1).
+    Unbalanced {
+        /// Debits less credits.
+        difference: Amount,
+    },
+    /// Counters are not the sum of the account's transfers (invariant I2).
+    CountersDiffer {
+        /// The account.
+        account: AccountId,
+    },
+    /// A group has lost or gained a transfer, or a transfer its group.
+    GroupIncomplete {
+        /// The group's business key, or the id of a transfer's missing group.
+        group: String,
+    },
+    /// A transfer was changed: its group's hash no longer fits.
+    GroupChanged {
+        /// The group's business key.
+        group: String,
+    },
+}
+
+/// A code or counter that more than one ride claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FraudCase {
+    /// How it was abused.
+    pub kind: Fraud,
+    /// The credential.
+    pub cti: [u8; 8],
+    /// Its issuer key.
+    pub kid: [u8; 4],
+    /// The code (time and nonce) or the counter.
+    pub contested: String,
+    /// The account the credential was issued to, if we know it.
+    pub account: Option<AccountNumber>,
+    /// When the platform noticed.
+    pub opened_at: u32,
+}
+
+/// Something the rest of the world should hear of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Part of the books it happened in.
+    pub bucket: u8,
+    /// Its place in the bucket's sequence, from 1.
+    pub seq: u64,
+    /// What: `recharge.credited`, `recharge.unmatched`, `fraud.opened`.
+    pub topic: String,
+    /// Which: an order number, a contested code.
+    pub reference: String,
+    /// When, by our clock.
+    pub at: u32,
+}

@@ -1,0 +1,135 @@
+use obol_account::AccountNumber;
+use obol_ledger::{Amount, Code, GroupKind, Why};
+use rusqlite::{Transaction, params};
+
+use super::row::{damaged, number_from, to_sql};
+use super::{Doing, SqliteStore, passengers};
+use crate::{Fault, Statement, StatementLine, StatementRefused};
+
+/// The most lines one statement carries.
+pub const STATEMENT_LINES_MAX: usize = 1000;
+
+/// A wallet's movements as (event_at, why, source_key, signed amount). A ride whose charge was
+/// taken back stands with its reversal in the ledger and with neither in a statement: which of
+/// two rides was charged first depends on who uploaded first, and a statement must not.
+/// Parameters 1..=5: bucket, wallet code, owner, kind and kind of reversals.
+const MOVEMENTS: &str = "
+  SELECT t.event_at AS at, t.why AS why, g.source_key AS reference, t.amount AS amount
+    FROM transfer t JOIN ledger_group g ON g.bucket = t.bucket AND g.id = t.group_id
+   WHERE t.bucket = ?1 AND t.cr_code = ?2 AND t.cr_owner = ?3 AND g.kind <> ?5
+  UNION ALL
+  SELECT t.event_at, t.why, g.source_key, -t.amount
+    FROM transfer t JOIN ledger_group g ON g.bucket = t.bucket AND g.id = t.group_id
+   WHERE t.bucket = ?1 AND t.dr_code = ?2 AND t.dr_owner = ?3
+     AND NOT (g.kind = ?4 AND EXISTS (
+       SELECT 1 FROM ledger_group r
+        WHERE r.bucket = g.bucket AND r.kind = ?5 AND r.source_key = g.source_key))";
+
+impl SqliteStore {
+    /// The movements of a wallet from second `from` on and before second `until`, by time of the
+    /// event, with the balance behind each.
+    ///
+    /// # Errors
+    /// [`StatementRefused`] for an unknown account, a reversed period, or more lines than
+    /// [`STATEMENT_LINES_MAX`].
+    pub fn statement(
+        &self,
+        number: AccountNumber,
+        from: u32,
+        until: u32,
+    ) -> Result<Statement, StatementRefused> {
+        if until < from {
+            return Err(StatementRefused::Period { from, until });
+        }
+        self.read("drawing up a statement", |transaction| {
+            if passengers::find_by_number(transaction, number)?.is_none() {
+                return Err(StatementRefused::UnknownAccount(number));
+            }
+            let opening = balance_before(transaction, number, from)?;
+            let mut closing = opening;
+            let mut lines = Vec::new();
+            for movement in movements(transaction, number, from, until)? {
+                if lines.len() == STATEMENT_LINES_MAX {
+                    return Err(StatementRefused::TooLong(STATEMENT_LINES_MAX));
+                }
+                closing = closing.plus(movement.amount).map_err(Fault::from)?;
+                lines.push(StatementLine {
+                    balance: closing,
+                    ..movement
+                });
+            }
+            let currency = self.book.currency.to_string();
+            Ok(Statement {
+                number,
+                currency,
+                opening,
+                lines,
+                closing,
+            })
+        })
+    }
+}
+
+fn balance_before(
+    transaction: &Transaction<'_>,
+    number: AccountNumber,
+    from: u32,
+) -> Result<Amount, Fault> {
+    let sql = format!("SELECT COALESCE(SUM(amount), 0) FROM ({MOVEMENTS}) WHERE at < ?6");
+    transaction
+        .prepare_cached(&sql)
+        .and_then(|mut statement| {
+            statement.query_row(
+                params![
+                    number.bucket().number(),
+                    Code::Wallet.number(),
+                    to_sql(number.get()),
+                    GroupKind::Ride.number(),
+                    GroupKind::RideReversal.number(),
+                    from
+                ],
+                |row| row.get(0).map(Amount::from_minor),
+            )
+        })
+        .doing("summing an opening balance")
+}
+
+/// The movements of the period; their balances are not known yet.
+fn movements(
+    transaction: &Transaction<'_>,
+    number: AccountNumber,
+    from: u32,
+    until: u32,
+) -> Result<Vec<StatementLine>, Fault> {
+    const DOING: &str = "reading movements";
+    let sql = format!(
+        "SELECT at, why, reference, amount FROM ({MOVEMENTS}) WHERE at >= ?6 AND at < ?7
+         ORDER BY at, why, reference LIMIT ?8"
+    );
+    let mut statement = transaction.prepare_cached(&sql).doing(DOING)?;
+    let mut rows = statement
+        .query(params![
+            number.bucket().number(),
+            Code::Wallet.number(),
+            to_sql(number.get()),
+            GroupKind::Ride.number(),
+            GroupKind::RideReversal.number(),
+            from,
+            until,
+            STATEMENT_LINES_MAX as i64 + 1,
+        ])
+        .doing(DOING)?;
+    let mut lines = Vec::new();
+    while let Some(row) = rows.next().doing(DOING)? {
+        let why: i64 = row.get(1).doing(DOING)?;
+        lines.push(StatementLine {
+            at: number_from("transfer", "event_at", row.get(0).doing(DOING)?)?,
+            why: Why::from_number(number_from("transfer", "why", why)?)
+                .ok_or_else(|| damaged("transfer", format_args!("why {why}")))?,
+            amount: row.get(3).map(Amount::from_minor).doing(DOING)?,
+            balance: Amount::ZERO,
+            reference: row.get(2).doing(DOING)?,
+        });
+    }
+    Ok(lines)
+}
