@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use thiserror::Error;
 
-use crate::peer::{PeerError, spki_id};
+use crate::peer::{Peer, PeerError, spki_id};
 use crate::tls::provider;
 
 /// Why an identity or a trust anchor cannot be used.
@@ -158,6 +158,21 @@ impl TrustAnchor {
             })?;
         Ok(Self {
             roots: Arc::new(roots),
+        })
+    }
+}
+
+impl Peer {
+    /// Reads the identity that a PEM certificate file names, for a register.
+    ///
+    /// # Errors
+    /// [`IdentityError`], naming the file.
+    pub fn load(path: &Path) -> Result<Self, IdentityError> {
+        let found = certificates(path)?;
+        let leaf = found.first().ok_or(wrong_count(path, 0))?;
+        Self::from_certificate(leaf).map_err(|source| IdentityError::BadCertificate {
+            path: path.to_owned(),
+            source,
         })
     }
 }

@@ -56,6 +56,19 @@ pub struct Root {
 }
 
 impl Root {
+    /// Reads the pinned root certificate from PEM (RFC 7468): one `CERTIFICATE`, nothing behind it.
+    ///
+    /// # Errors
+    /// [`CertificateRefusal`] when it is not PEM or [`Root::from_certificate`] refuses it.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, CertificateRefusal> {
+        match x509_parser::pem::parse_x509_pem(pem) {
+            Ok((rest, pem)) if pem.label == "CERTIFICATE" && rest.trim_ascii().is_empty() => {
+                Self::from_certificate(&pem.contents)
+            }
+            _ => Err(unreadable("not one PEM certificate")),
+        }
+    }
+
     /// Reads the pinned root certificate (DER).
     ///
     /// # Errors
@@ -213,16 +226,19 @@ fn public_key<'a>(
 }
 
 fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateRefusal> {
-    let unreadable = |rule| CertificateRefusal {
-        subject: String::from("?"),
-        rule,
-    };
     let (rest, certificate) =
         X509Certificate::from_der(der).map_err(|_| unreadable("not an X.509 certificate"))?;
     if !rest.is_empty() {
         return Err(unreadable("bytes behind the certificate"));
     }
     Ok(certificate)
+}
+
+fn unreadable(rule: &'static str) -> CertificateRefusal {
+    CertificateRefusal {
+        subject: String::from("?"),
+        rule,
+    }
 }
 
 fn refused(certificate: &X509Certificate<'_>, rule: &'static str) -> CertificateRefusal {

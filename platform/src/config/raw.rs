@@ -1,0 +1,207 @@
+//! The configuration as it stands in the file, and the way to the checked one.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use obol_ledger::{Amount, DayRule};
+use obol_verifier_sdk::Operator;
+use serde::Deserialize;
+
+use super::{BankConfig, Config, ConfigError, IssuerConfig, TlsFiles};
+
+const CLASS_MAX: u8 = 31;
+const FLOOR_MAX_MINOR: i64 = 100_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    passenger_listen: SocketAddr,
+    public_url: String,
+    terminal_listen: SocketAddr,
+    database: PathBuf,
+    tariff: PathBuf,
+    fare_packs: PathBuf,
+    #[serde(default = "shanghai")]
+    business_day_offset_s: i32,
+    operator: String,
+    class: u8,
+    #[serde(default = "one_ride")]
+    credential_floor_minor: i64,
+    tls: RawTls,
+    issuer: RawIssuer,
+    simulated_bank: RawBank,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTls {
+    certificate: PathBuf,
+    key: PathBuf,
+    trust: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawIssuer {
+    url: String,
+    root: PathBuf,
+    bundle: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawBank {
+    public_key: PathBuf,
+    pay_url: String,
+}
+
+fn shanghai() -> i32 {
+    28_800
+}
+
+fn one_ride() -> i64 {
+    200
+}
+
+impl Raw {
+    pub(super) fn check(self, folder: &Path) -> Result<Config, ConfigError> {
+        let at = |path: PathBuf| folder.join(path);
+        let (tls, issuer, bank) = (self.tls, self.issuer, self.simulated_bank);
+        Ok(Config {
+            passenger_listen: self.passenger_listen,
+            public_url: https("public_url", self.public_url)?,
+            terminal_listen: self.terminal_listen,
+            database: at(self.database),
+            tariff: at(self.tariff),
+            fare_packs: at(self.fare_packs),
+            business_day_offset_s: day_offset(self.business_day_offset_s)?,
+            operator: operator(&self.operator)?,
+            class: class(self.class)?,
+            credential_floor: floor(self.credential_floor_minor)?,
+            tls: TlsFiles {
+                certificate: at(tls.certificate),
+                key: at(tls.key),
+                trust: at(tls.trust),
+            },
+            issuer: IssuerConfig {
+                url: https("issuer.url", issuer.url)?,
+                root: at(issuer.root),
+                bundle: at(issuer.bundle),
+            },
+            simulated_bank: BankConfig {
+                public_key: at(bank.public_key),
+                pay_url: bank.pay_url,
+            },
+        })
+    }
+}
+
+fn https(key: &'static str, url: String) -> Result<String, ConfigError> {
+    let rest = url.strip_prefix("https://");
+    if rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', '?', '#'])) {
+        return Ok(url);
+    }
+    Err(value(key, url, "https://HOST or https://HOST:PORT"))
+}
+
+fn operator(name: &str) -> Result<Operator, ConfigError> {
+    Operator::new(name).ok_or_else(|| {
+        value(
+            "operator",
+            name.to_owned(),
+            "1 to 32 characters of a-z 0-9 -",
+        )
+    })
+}
+
+fn class(class: u8) -> Result<u8, ConfigError> {
+    if class <= CLASS_MAX {
+        Ok(class)
+    } else {
+        Err(value("class", class.to_string(), "0 to 31"))
+    }
+}
+
+fn floor(minor: i64) -> Result<Amount, ConfigError> {
+    if (0..=FLOOR_MAX_MINOR).contains(&minor) {
+        return Ok(Amount::from_minor(minor));
+    }
+    Err(value(
+        "credential_floor_minor",
+        minor.to_string(),
+        "0 to 100000",
+    ))
+}
+
+fn day_offset(offset_s: i32) -> Result<i32, ConfigError> {
+    DayRule::new(offset_s).map(|_| offset_s).map_err(|_| {
+        value(
+            "business_day_offset_s",
+            offset_s.to_string(),
+            "-50400 to 50400",
+        )
+    })
+}
+
+fn value(key: &'static str, found: String, expected: &'static str) -> ConfigError {
+    ConfigError::Value {
+        key,
+        found,
+        expected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANUAL: &str = include_str!("../../platform.toml");
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        let raw: Raw = toml::from_str(text).expect("the form holds");
+        raw.check(Path::new("etc"))
+    }
+
+    #[test]
+    fn the_manual_is_a_configuration_at_the_defaults() {
+        let config = parse(MANUAL).unwrap();
+        assert_eq!(config.database, Path::new("etc/platform.db"));
+        let without: String = MANUAL
+            .lines()
+            .filter(|line| !line.starts_with("business_day_offset_s"))
+            .filter(|line| !line.starts_with("credential_floor_minor"))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        assert_eq!(
+            format!("{:?}", parse(&without).unwrap()),
+            format!("{config:?}")
+        );
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_named_with_its_range() {
+        for (from, to, message) in [
+            ("class = 1", "class = 32", "class is 32, not 0 to 31"),
+            (
+                "operator = \"metro\"",
+                "operator = \"Metro\"",
+                "operator is Metro, not 1 to 32 characters of a-z 0-9 -",
+            ),
+            (
+                "https://localhost:8444",
+                "https://localhost:8444/",
+                "public_url is https://localhost:8444/, not https://HOST or https://HOST:PORT",
+            ),
+            (
+                "credential_floor_minor = 200",
+                "credential_floor_minor = -1",
+                "credential_floor_minor is -1, not 0 to 100000",
+            ),
+        ] {
+            let refused = parse(&MANUAL.replacen(from, to, 1)).expect_err(to);
+            assert_eq!(refused.to_string(), message);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! `obol-platform`: the service, its register of terminals, and its books for people.
+
+mod books;
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::{Parser, Subcommand};
+use miette::{Diagnostic, IntoDiagnostic};
+use obol_console::{Mode, Outcome, StopOnStdin, init_logging, unix_now, until_stopped};
+use obol_platform::{App, Config, passenger_router, terminal_router};
+use obol_transport::{ClientAuth, Identity, TrustAnchor, new_identity, serve, server_config};
+use thiserror::Error;
+use tokio::{net::TcpListener, sync::watch};
+use tracing::{info, warn};
+
+/// How often the trust bundle is fetched again.
+const TRUST_EVERY: Duration = Duration::from_secs(3600);
+/// How soon after a failure.
+const TRUST_RETRY: Duration = Duration::from_secs(5);
+
+/// Accounts, rides and books: serves phones, terminals and payment channels.
+#[derive(Parser)]
+#[command(name = "obol-platform", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve until SIGINT or SIGTERM; prints `ready PASSENGERS TERMINALS` on standard output.
+    Serve {
+        /// The configuration; platform.toml of the release explains it.
+        #[arg(long)]
+        config: PathBuf,
+        /// Also stop at the end of standard input.
+        #[arg(long)]
+        until_stdin_closes: bool,
+    },
+    /// Make a key for mTLS and a certificate request for the access CA.
+    Identity {
+        /// This platform's name: 1 to 32 characters of a-z 0-9 -.
+        #[arg(long)]
+        name: String,
+        /// DNS name or IP address under which it is reached; may be repeated.
+        #[arg(long, required = true)]
+        host: Vec<String>,
+        /// Where to write the private key (PEM, mode 0600); must not exist.
+        #[arg(long)]
+        key: PathBuf,
+        /// Where to write the request (PEM).
+        #[arg(long)]
+        request: PathBuf,
+    },
+    /// Register a terminal's key, or its new key.
+    RegisterTerminal {
+        #[arg(long)]
+        config: PathBuf,
+        /// The terminal's certificate, with the name obol://terminal/NAME.
+        #[arg(long)]
+        certificate: PathBuf,
+    },
+    /// Print the trial balance; exit code 1 when debits and credits differ.
+    TrialBalance(books::Options),
+    /// Recount the books from their transfers; exit code 1 when something does not fit.
+    CheckBooks(books::Options),
+    /// List codes and counters that more than one ride claims.
+    FraudCases(books::Options),
+}
+
+#[derive(Debug, Error, Diagnostic)]
+#[error("cannot listen on {address}")]
+#[diagnostic(help("choose another address or port, or stop what listens there"))]
+struct CannotListen {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    init_logging();
+    obol_console::run(match cli.command {
+        Command::Serve {
+            config,
+            until_stdin_closes,
+        } => run_service(&config, until_stdin_closes.into()).await,
+        Command::Identity {
+            name,
+            host,
+            key,
+            request,
+        } => make_identity(&name, &host, &key, &request),
+        Command::RegisterTerminal {
+            config,
+            certificate,
+        } => books::register_terminal(&config, &certificate),
+        Command::TrialBalance(options) => books::trial_balance(&options),
+        Command::CheckBooks(options) => books::check_books(&options),
+        Command::FraudCases(options) => books::fraud_cases(&options),
+    })
+}
+
+async fn run_service(path: &Path, stdin: StopOnStdin) -> miette::Result<Outcome> {
+    let config = Config::load(path)?;
+    let identity = Identity::load(&config.tls.certificate, &config.tls.key)?;
+    let anchor = TrustAnchor::load(&config.tls.trust)?;
+    let (passengers, at_passengers) = listen(config.passenger_listen).await?;
+    let (terminals, at_terminals) = listen(config.terminal_listen).await?;
+    let app = Arc::new(App::open(config, unix_now)?);
+    tokio::spawn(keep_trust_fresh(Arc::clone(&app)));
+
+    println!("ready https://{at_passengers} https://{at_terminals}");
+    info!(passengers = %at_passengers, terminals = %at_terminals, "serving");
+    let (stop, stopped) = watch::channel(());
+    let watch_for_stop = async {
+        let ended = until_stopped(stdin).await;
+        drop(stop);
+        ended
+    };
+    let public = server_config(identity.clone(), ClientAuth::None);
+    let mutual = server_config(identity, ClientAuth::Required(anchor));
+    let (ended, for_passengers, for_terminals) = tokio::join!(
+        watch_for_stop,
+        serve(
+            passengers,
+            public,
+            passenger_router(Arc::clone(&app)),
+            closed(stopped.clone())
+        ),
+        serve(terminals, mutual, terminal_router(app), closed(stopped)),
+    );
+    ended
+        .and(for_passengers)
+        .and(for_terminals)
+        .into_diagnostic()?;
+    Ok(Outcome::Done)
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), CannotListen> {
+    let failed = |source| CannotListen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+async fn closed(mut stopped: watch::Receiver<()>) -> io::Result<()> {
+    while stopped.changed().await.is_ok() {}
+    Ok(())
+}
+
+/// Uploads are verified against the keys of the last accepted bundle, so a failure is no outage.
+async fn keep_trust_fresh(app: Arc<App>) {
+    loop {
+        let pause = match app.refresh_trust().await {
+            Ok(()) => TRUST_EVERY,
+            Err(error) => {
+                let reason = obol_console::two_lines(&error.into());
+                warn!(reason, "the trust bundle was not refreshed");
+                TRUST_RETRY
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn make_identity(
+    name: &str,
+    hosts: &[String],
+    key: &Path,
+    request: &Path,
+) -> miette::Result<Outcome> {
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    let made = new_identity(&format!("obol://platform/{name}"), &hosts)?;
+    obol_console::write_new_atomically(key, made.key_pem.as_bytes(), Mode::Private)?;
+    obol_console::replace_atomically(request, made.request_pem.as_bytes(), Mode::Public)?;
+    Ok(Outcome::Done)
+}

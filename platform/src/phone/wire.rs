@@ -1,0 +1,84 @@
+//! The JSON of the phones' API.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Enrol {}
+
+#[derive(Serialize)]
+pub(super) struct Enrolled {
+    pub(super) account: u64,
+    /// 32 hexadecimal digits, lower case.
+    pub(super) subject: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Recharge {
+    pub(super) amount_minor: i64,
+    pub(super) channel: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct Ordered {
+    pub(super) order: String,
+    /// Where the passenger pays.
+    pub(super) pay_url: String,
+    /// Where the channel tells us.
+    pub(super) notify_url: String,
+    pub(super) amount_minor: i64,
+    /// ISO 4217.
+    pub(super) currency: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AskCredential {
+    /// base64url without padding.
+    pub(super) possession: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct Issued {
+    /// base64url without padding.
+    pub(super) credential: String,
+    pub(super) expires_at: u32,
+}
+
+#[derive(Serialize)]
+pub(super) struct Statement {
+    account: u64,
+    currency: String,
+    opening_minor: i64,
+    lines: Vec<Line>,
+    closing_minor: i64,
+}
+
+#[derive(Serialize)]
+struct Line {
+    at: u32,
+    kind: &'static str,
+    amount_minor: i64,
+    balance_minor: i64,
+    reference: String,
+}
+
+impl Statement {
+    pub(super) fn of(statement: &obol_store::Statement) -> Self {
+        let line = |line: &obol_store::StatementLine| Line {
+            at: line.at,
+            kind: line.why.name(),
+            amount_minor: line.amount.minor(),
+            balance_minor: line.balance.minor(),
+            reference: line.reference.clone(),
+        };
+        Self {
+            account: statement.number.get(),
+            currency: statement.currency.clone(),
+            opening_minor: statement.opening.minor(),
+            lines: statement.lines.iter().map(line).collect(),
+            closing_minor: statement.closing.minor(),
+        }
+    }
+}

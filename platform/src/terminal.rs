@@ -1,0 +1,193 @@
+//! What terminals bring and fetch, over mTLS.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json, Router,
+    extract::{DefaultBodyLimit, State},
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use obol_payment::ride::{Intake, Upload};
+use obol_store::{Disposition, Fault, PostedUpload, Terminal};
+use obol_tap::{
+    Acknowledgement, RecordAcknowledgement, RecordStatus, SEGMENT_MAX, TerminalKey, TerminalName,
+    VerifiedSegment,
+};
+use obol_transport::{Bytes, Peer, Problem};
+use obol_verifier_sdk::{Operator, TrustStore, Verifier};
+use tracing::{error, info, warn};
+
+use crate::app::{App, internal};
+
+/// The API for terminals; every request comes from a registered key.
+pub fn terminal_router(app: Arc<App>) -> Router {
+    Router::new()
+        .route(
+            "/v1/segments",
+            post(segment).layer(DefaultBodyLimit::max(SEGMENT_MAX)),
+        )
+        .route("/v1/fare-pack", get(fare_pack))
+        .with_state(app)
+}
+
+async fn fare_pack(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+) -> Result<Response, Problem> {
+    registered(&app, &peer).await?;
+    let pack = app.packs.current().bytes().to_vec();
+    Ok(([(CONTENT_TYPE, "application/cbor")], pack).into_response())
+}
+
+async fn segment(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    body: Bytes,
+) -> Result<Json<Acknowledgement>, Problem> {
+    let terminal = registered(&app, &peer).await?;
+    let segment = verified(&peer, &terminal, body).await?;
+    let upload = examined(&app, &terminal, segment).await?;
+    let epoch = upload.epoch();
+    let posted = app
+        .stored(move |store| store.post_rides(&upload))
+        .await
+        .map_err(|error| error.problem(|fault: Fault| internal(fault)))?;
+    report(&terminal, &posted);
+    Ok(Json(acknowledgement(epoch, posted)))
+}
+
+/// The terminal whose key this is: a certificate alone is not enough.
+async fn registered(app: &App, peer: &Peer) -> Result<Terminal, Problem> {
+    let refused = |detail: String| {
+        warn!(peer = peer.uri, detail, "a terminal was turned away");
+        let title = "The terminal is not registered";
+        Problem::new(
+            StatusCode::FORBIDDEN,
+            "terminal-not-registered",
+            title,
+            detail,
+        )
+    };
+    let name = TerminalName::new(&peer.name).filter(|_| peer.role == "terminal");
+    let name = name.ok_or_else(|| refused(format!("{} is not a terminal", peer.uri)))?;
+    let found = app
+        .stored(move |store| store.terminal(&name))
+        .await
+        .map_err(|error| error.problem(|fault: Fault| internal(fault)))?;
+    match found {
+        Some(terminal) if terminal.spki == peer.spki => Ok(terminal),
+        Some(_) => Err(refused(format!(
+            "{} is registered with another key",
+            peer.uri
+        ))),
+        None => Err(refused(format!("{} is unknown", peer.uri))),
+    }
+}
+
+/// The segment, signed by the very key that speaks on this connection and for this terminal.
+async fn verified(
+    peer: &Peer,
+    terminal: &Terminal,
+    body: Bytes,
+) -> Result<VerifiedSegment, Problem> {
+    let refused = |detail: String| {
+        warn!(
+            terminal = terminal.name.as_str(),
+            detail, "a segment was refused"
+        );
+        let title = "The segment is not believed";
+        Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "segment-refused",
+            title,
+            detail,
+        )
+    };
+    let key = TerminalKey::from_spki_der(&peer.spki_der)
+        .ok_or_else(|| refused("the terminal's key is not on P-256".to_owned()))?;
+    let decoded = tokio::task::spawn_blocking(move || VerifiedSegment::decode(&body, &key)).await;
+    let segment = decoded
+        .map_err(internal)?
+        .map_err(|error| refused(error.to_string()))?;
+    if *segment.terminal() != terminal.name {
+        return Err(refused(format!(
+            "it is terminal {}'s",
+            segment.terminal().as_str()
+        )));
+    }
+    Ok(segment)
+}
+
+/// Verifies every record again, on a thread that may take its time.
+async fn examined(
+    app: &Arc<App>,
+    terminal: &Terminal,
+    segment: VerifiedSegment,
+) -> Result<Upload, Problem> {
+    let trusted = app.trust.accepted().ok_or_else(|| {
+        error!("no trust bundle has been accepted: uploads wait");
+        let detail = "the platform has no issuer keys yet; upload again later";
+        let title = "Rides cannot be verified now";
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "trust-missing",
+            title,
+            detail,
+        )
+    })?;
+    let operator = Operator::new(&terminal.operator).ok_or_else(Problem::internal)?;
+    let app = Arc::clone(app);
+    let examine = move || {
+        let trust = TrustStore::new(trusted.keys());
+        let verifier = Verifier { trust, operator };
+        let rules = Intake {
+            verifier,
+            packs: app.packs.all(),
+            received_at: app.now(),
+        };
+        Upload::examine(&segment, &rules)
+    };
+    tokio::task::spawn_blocking(examine).await.map_err(internal)
+}
+
+fn report(terminal: &Terminal, posted: &PostedUpload) {
+    let of = |wanted: fn(&Disposition) -> bool| {
+        posted
+            .records
+            .iter()
+            .filter(|record| wanted(&record.disposition))
+            .count()
+    };
+    info!(
+        terminal = terminal.name.as_str(),
+        accepted = of(|found| matches!(found, Disposition::Accepted)),
+        duplicate = of(|found| matches!(found, Disposition::Duplicate)),
+        conflict = of(|found| matches!(found, Disposition::Conflict)),
+        rejected = of(|found| matches!(found, Disposition::Rejected(_))),
+        watermark = posted.watermark,
+        "segment posted"
+    );
+}
+
+fn acknowledgement(epoch: obol_tap::Epoch, posted: PostedUpload) -> Acknowledgement {
+    let status = |disposition| match disposition {
+        Disposition::Accepted => RecordStatus::Accepted,
+        Disposition::Duplicate => RecordStatus::Duplicate,
+        Disposition::Conflict => RecordStatus::Conflict,
+        Disposition::Rejected(reason) => RecordStatus::Rejected {
+            reason: reason.to_owned(),
+        },
+    };
+    let record = |record: obol_store::PostedRecord| RecordAcknowledgement {
+        seq: record.seq,
+        status: status(record.disposition),
+    };
+    Acknowledgement {
+        epoch,
+        watermark: posted.watermark,
+        head: posted.head,
+        records: posted.records.into_iter().map(record).collect(),
+    }
+}
