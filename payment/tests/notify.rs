@@ -20,14 +20,20 @@ fn signing_key() -> SigningKey {
 }
 
 fn bank() -> BankKey {
-    let pem = signing_key().verifying_key().to_public_key_pem(LineEnding::LF).unwrap();
+    let pem = signing_key()
+        .verifying_key()
+        .to_public_key_pem(LineEnding::LF)
+        .unwrap();
     BankKey::from_pem(&pem).unwrap()
 }
 
 fn signed(time: &str, body: &[u8]) -> String {
     let message = [time.as_bytes(), b".", body].concat();
     let signature: Signature = signing_key().sign(&message);
-    format!("t={time},v1={}", BASE64URL_NOPAD.encode(&signature.to_bytes()))
+    format!(
+        "t={time},v1={}",
+        BASE64URL_NOPAD.encode(&signature.to_bytes())
+    )
 }
 
 fn refusal(body: &str) -> NotifyRefusal {
@@ -58,7 +64,10 @@ fn a_changed_amount_is_refused() {
 fn a_notice_of_another_bank_is_refused() {
     let message = [NOW.to_string().as_bytes(), b".", BODY.as_bytes()].concat();
     let signature: Signature = SigningKey::from_slice(&[8; 32]).unwrap().sign(&message);
-    let header = format!("t={NOW},v1={}", BASE64URL_NOPAD.encode(&signature.to_bytes()));
+    let header = format!(
+        "t={NOW},v1={}",
+        BASE64URL_NOPAD.encode(&signature.to_bytes())
+    );
     let refused = parse_notify(header.as_bytes(), BODY.as_bytes(), &bank(), NOW);
     assert_eq!(refused, Err(NotifyRefusal::Signature));
 }
@@ -70,8 +79,17 @@ fn a_signature_older_or_younger_than_five_minutes_is_refused() {
     for now in [NOW.minus(NOTICE_WINDOW_S), NOW.plus(NOTICE_WINDOW_S)] {
         assert!(parse(now).is_ok());
     }
-    for now in [NOW.minus(NOTICE_WINDOW_S + 1), NOW.plus(NOTICE_WINDOW_S + 1)] {
-        assert_eq!(parse(now), Err(NotifyRefusal::Time { signed_at: NOW, now }));
+    for now in [
+        NOW.minus(NOTICE_WINDOW_S + 1),
+        NOW.plus(NOTICE_WINDOW_S + 1),
+    ] {
+        assert_eq!(
+            parse(now),
+            Err(NotifyRefusal::Time {
+                signed_at: NOW,
+                now
+            })
+        );
     }
 }
 
@@ -98,17 +116,31 @@ fn a_signature_header_in_another_spelling_is_refused() {
 #[test]
 fn a_body_with_a_doubled_unknown_or_missing_member_is_refused() {
     let cases = [
-        (BODY.replace('{', r#"{"amount_minor":1,"#), "duplicate field `amount_minor`"),
+        (
+            BODY.replace('{', r#"{"amount_minor":1,"#),
+            "duplicate field `amount_minor`",
+        ),
         (BODY.replace('{', r#"{"fee":1,"#), "unknown field `fee`"),
-        (BODY.replace(r#""currency":"CNY","#, ""), "missing field `currency`"),
-        (BODY.replace("5000", "50.00"), "invalid type: floating point"),
-        (BODY.replace("5000", "-5000"), "amount_minor -5000 is not positive"),
+        (
+            BODY.replace(r#""currency":"CNY","#, ""),
+            "missing field `currency`",
+        ),
+        (
+            BODY.replace("5000", "50.00"),
+            "invalid type: floating point",
+        ),
+        (
+            BODY.replace("5000", "-5000"),
+            "amount_minor -5000 is not positive",
+        ),
         (BODY.replace("T1", "T 1"), "transaction is not"),
         (BODY.replace("r01-", "R01-"), "is not an order number"),
         (BODY.to_owned() + "{}", "trailing characters"),
     ];
     for (body, reason) in cases {
-        let NotifyRefusal::Body(found) = refusal(&body) else { panic!("{body}") };
+        let NotifyRefusal::Body(found) = refusal(&body) else {
+            panic!("{body}")
+        };
         assert!(found.contains(reason), "{found}");
     }
 }
@@ -122,7 +154,9 @@ fn a_body_beyond_the_limit_is_refused_before_anything_else() {
 
 #[test]
 fn a_file_that_is_no_public_key_is_refused() {
-    assert!(BankKey::from_pem("-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n").is_err());
+    assert!(
+        BankKey::from_pem("-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n").is_err()
+    );
     assert!(BankKey::from_pem("").is_err());
 }
 

@@ -1,0 +1,10 @@
+//! What must hold in the store: real SQLite files, real signatures.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests panic with the test")]
+
+mod bench;
+mod crash;
+mod passengers;
+mod permutations;
+mod recharges;
+mod rides;
