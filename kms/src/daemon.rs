@@ -152,7 +152,10 @@ impl Daemon {
             let accepted = tokio::select! {
                 () = &mut shutdown => break,
                 accepted = self.listener.accept() => accepted,
-                Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+                Some(ended) = connections.join_next() => {
+                    report(ended);
+                    continue;
+                }
             };
             let stream = match accepted {
                 Ok((stream, _)) => stream,
@@ -174,7 +177,15 @@ impl Daemon {
             });
         }
         drop(stop);
-        while connections.join_next().await.is_some() {}
+        while let Some(ended) = connections.join_next().await {
+            report(ended);
+        }
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection's task failed");
     }
 }
 

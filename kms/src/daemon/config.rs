@@ -19,7 +19,7 @@ use crate::pool::SESSIONS_MAX;
 /// allowed_uids = [1000]          # users that may connect; left out: the daemon's own user
 /// sessions = 4                   # signer threads, one session each: 1 to 16
 /// max_connections = 32           # 1 to 1024
-/// request_deadline_ms = 5000     # from a request's first byte to its answer: 100 to 10000
+/// request_deadline_ms = 5000     # for a request to arrive, and again for its signature: 100 to 10000
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DaemonConfig {
@@ -37,7 +37,7 @@ pub struct DaemonConfig {
     pub sessions: usize,
     /// Most connections at a time.
     pub max_connections: usize,
-    /// From a request's first byte to its answer.
+    /// For a request to arrive whole, and again for its signature.
     pub request_deadline: Duration,
 }
 

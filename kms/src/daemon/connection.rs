@@ -31,8 +31,9 @@ pub(super) async fn serve(
             Ok(None) => return,
             Err(error) => return tracing::warn!(%error, "connection closed"),
         };
-        let deadline = shared.signers.deadline() * 2;
-        match tokio::time::timeout(deadline, exchange(first, &mut stream, shared)).await {
+        // One deadline for the request to arrive, one for its signature.
+        let deadlines = shared.signers.deadline() * 2;
+        match tokio::time::timeout(deadlines, exchange(first, &mut stream, shared)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return tracing::warn!(%error, "connection closed"),
             Err(_) => return tracing::warn!("connection closed: a request passed its deadline"),

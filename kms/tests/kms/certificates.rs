@@ -5,7 +5,7 @@ use std::process::Command;
 
 use obol_kms::x509::{
     AccessCa, Certificate, CertificateError, CertificateRequest, IdentityProfile, RequestError,
-    RootCa, Validity,
+    RootCa, Scope, Validity,
 };
 use obol_kms::{Curve, FindError, Token};
 use rcgen::{CertificateParams, KeyPair, SanType};
@@ -146,6 +146,30 @@ fn an_issuer_certificate_passes_openssl_and_says_its_purpose() {
                     (key.scope().operator(), key.scope().classes()),
                     ("linea", 0b110)
                 );
+            }
+        },
+    );
+}
+
+#[test]
+fn a_terminal_believes_an_issuer_certificate_through_the_pinned_root() {
+    in_a_world(
+        "certificates::a_terminal_believes_an_issuer_certificate_through_the_pinned_root",
+        |world| {
+            let token = world.token("all");
+            let root_key = token.generate(Curve::P384, "root").unwrap();
+            let pinned = RootCa::create(&token, &root_key, "Test Root", decade(NOW)).unwrap();
+            let root = RootCa::open(&token, pinned.clone()).unwrap();
+            let terminal =
+                obol_verifier_sdk::x509::Root::from_certificate(pinned.as_der()).unwrap();
+            for (curve, classes) in [(Curve::P384, &[1, 2][..]), (Curve::P256, &[31])] {
+                let key = token.generate(curve, &curve.to_string()).unwrap();
+                let scope = Scope::new("linea", classes).unwrap();
+                let validity = Validity::days(NOW, 90).unwrap();
+                let certificate = root.issue_issuer(&key, "Issuer", &scope, validity).unwrap();
+                let believed = terminal.issuer_key(certificate.as_der()).unwrap();
+                assert_eq!(believed.kid(), key.id().kid());
+                assert_eq!(believed.algorithm(), curve.algorithm());
             }
         },
     );
