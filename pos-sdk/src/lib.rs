@@ -1,1 +1,19 @@
-//! One terminal: verify, replay guard, fare, durable journal, upload
+#![doc = include_str!("../README.md")]
+
+mod journal;
+mod provisioning;
+mod terminal;
+mod trust;
+mod upload;
+
+pub use journal::{
+    AcknowledgementRefused, Durable, Granted, Journal, JournalError, Recorded, StoredRecord,
+};
+pub use obol_credential::{RefusalCode, UnixTime};
+pub use obol_fare::{Currency, FarePack};
+pub use obol_tap::{Acknowledgement, Epoch, TerminalName};
+pub use obol_verifier_sdk::{Operator, Passback, Refusal, WithinInterval, x509::Root};
+pub use provisioning::{PROVISIONING_MAX, Provisioning, ProvisioningError};
+pub use terminal::{ALL_CLASSES, Counts, Decision, Rules, Terminal};
+pub use trust::{Trust, TrustRefused};
+pub use upload::{KeyUnusable, SegmentSigner, Uplink, UploadError, Uploaded, upload};

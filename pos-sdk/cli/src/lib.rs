@@ -1,1 +1,0 @@
-//! obol-pos: the terminal as a command

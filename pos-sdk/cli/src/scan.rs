@@ -1,0 +1,109 @@
+use std::{
+    io::{BufRead, Read},
+    path::Path,
+};
+
+use miette::{IntoDiagnostic, Report};
+use obol_console::{Outcome, two_lines, unix_now};
+use obol_pos_sdk::{Decision, Terminal, UnixTime};
+
+use crate::{
+    folder::Folder,
+    picture,
+    say::{self, Format},
+};
+
+/// Bytes of a line that are looked at. The longest boarding code has 483; what is longer is
+/// refused for its length, and the rest of its line is passed over.
+const LINE_MAX: u64 = 1024;
+
+/// Takes the boarding code in a picture.
+pub(crate) fn picture(folder: &Folder, path: &Path, format: Format) -> miette::Result<Outcome> {
+    let text = picture::read_code(path)?;
+    let mut terminal = folder.terminal()?;
+    take(&mut terminal, text.as_bytes(), format)
+}
+
+/// Takes boarding codes from a scanner that types them, until it ends. Refused when one was.
+pub(crate) fn typed(
+    folder: &Folder,
+    mut keys: impl BufRead,
+    format: Format,
+) -> miette::Result<Outcome> {
+    let mut terminal = folder.terminal()?;
+    let mut outcome = Outcome::Done;
+    while let Some(line) = next_line(&mut keys).into_diagnostic()? {
+        if take(&mut terminal, &line, format)? == Outcome::Refused {
+            outcome = Outcome::Refused;
+        }
+    }
+    Ok(outcome)
+}
+
+/// A line with its end, or its first [`LINE_MAX`] bytes. `None` at the end.
+fn next_line(keys: &mut impl BufRead) -> std::io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    keys.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)?;
+    if line.len() as u64 == LINE_MAX && !line.ends_with(b"\n") {
+        keys.skip_until(b'\n')?;
+    }
+    Ok((!line.is_empty()).then_some(line))
+}
+
+fn take(terminal: &mut Terminal, text: &[u8], format: Format) -> miette::Result<Outcome> {
+    match terminal.scan(text, UnixTime(unix_now())) {
+        Decision::Granted(ride) => {
+            say::ride(format, &ride, "granted", terminal.currency())?;
+            Ok(Outcome::Done)
+        }
+        Decision::AlreadyPaid(ride) => {
+            say::ride(format, &ride, "already_paid", terminal.currency())?;
+            Ok(Outcome::Done)
+        }
+        Decision::Ignored => {
+            say::ignored(format)?;
+            Ok(Outcome::Refused)
+        }
+        Decision::Refused(refusal) => {
+            say::refused(format, &refusal)?;
+            if let Some(fault) = terminal.take_fault() {
+                eprintln!("{}", two_lines(&Report::new(fault)));
+            }
+            Ok(Outcome::Refused)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &[u8]) -> Vec<Vec<u8>> {
+        let mut keys = text;
+        std::iter::from_fn(|| next_line(&mut keys).unwrap()).collect()
+    }
+
+    #[test]
+    fn each_line_comes_with_its_end_and_the_last_may_have_none() {
+        assert_eq!(lines(b"A\r\nB\n\nC"), [&b"A\r\n"[..], b"B\n", b"\n", b"C"]);
+        assert!(lines(b"").is_empty());
+    }
+
+    #[test]
+    fn of_64_kib_of_noise_a_line_is_looked_at_and_the_rest_passed_over() {
+        let mut noise = vec![b'x'; 64 * 1024];
+        noise.extend(b"\nNEXT\n");
+        let lines = lines(&noise);
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0].len() as u64, LINE_MAX);
+        assert_eq!(lines[1], b"NEXT\n");
+    }
+
+    #[test]
+    fn a_line_of_exactly_the_limit_keeps_its_end() {
+        let mut text = vec![b'x'; LINE_MAX as usize - 1];
+        text.extend(b"\nNEXT\n");
+        assert_eq!(lines(&text).len(), 2);
+        assert_eq!(lines(&text)[1], b"NEXT\n");
+    }
+}

@@ -1,0 +1,101 @@
+use miette::{Diagnostic, IntoDiagnostic};
+use obol_console::Outcome;
+use obol_pos_sdk::{Acknowledgement, SegmentSigner, Uplink, UploadError, upload};
+use obol_transport::{Bytes, HttpsClient, Problem, TransportError};
+use serde::Serialize;
+use thiserror::Error;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::{
+    folder::{Folder, credentials, read_text},
+    say::{self, Format},
+};
+
+const KEY_FILE_MAX: usize = 16 * 1024;
+
+/// Why the platform did not acknowledge.
+#[derive(Debug, Error, Diagnostic)]
+enum HttpUplinkError {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Transport(#[from] TransportError),
+    #[error("the platform refused: {0}")]
+    #[diagnostic(
+        code(refused::platform),
+        help("nothing is lost: the rides stay in the journal until the platform takes them")
+    )]
+    Refused(Problem),
+    #[error("the platform's answer is no acknowledgement: {0}")]
+    #[diagnostic(help("check that platform and terminal are of the same release"))]
+    WrongReply(String),
+}
+
+/// The way to the platform over mutual TLS.
+struct HttpUplink {
+    runtime: Runtime,
+    client: HttpsClient,
+    url: String,
+}
+
+impl Uplink for HttpUplink {
+    type Error = HttpUplinkError;
+
+    fn send(&mut self, segment: &[u8]) -> Result<Acknowledgement, Self::Error> {
+        let body = Bytes::copy_from_slice(segment);
+        let post = self.client.post(&self.url, "application/cbor", body);
+        let reply = self
+            .runtime
+            .block_on(post)?
+            .success()
+            .map_err(HttpUplinkError::Refused)?;
+        serde_json::from_slice(&reply.body)
+            .map_err(|error| HttpUplinkError::WrongReply(error.to_string()))
+    }
+}
+
+#[derive(Serialize)]
+struct Done {
+    result: &'static str,
+    records: u64,
+    watermark: u64,
+}
+
+/// Uploads everything behind the watermark.
+pub(crate) fn run(folder: &Folder, format: Format) -> miette::Result<Outcome> {
+    let provisioning = folder.provisioning()?;
+    let signer = SegmentSigner::from_pkcs8_pem(&read_text(&provisioning.key, KEY_FILE_MAX)?)?;
+    let (anchor, identity) = credentials(&provisioning)?;
+    let mut journal = folder.journal()?;
+    let mut uplink = HttpUplink {
+        runtime: runtime()?,
+        client: HttpsClient::expecting("platform", &anchor, Some(identity)),
+        url: format!("{}/v1/segments", provisioning.platform_url),
+    };
+    let done = upload(&mut journal, &signer, &mut uplink).map_err(report)?;
+    let text = format!(
+        "UPLOADED records={} watermark={}",
+        done.records, done.watermark
+    );
+    let value = Done {
+        result: "uploaded",
+        records: done.records,
+        watermark: done.watermark,
+    };
+    say::result(format, &text, &value)?;
+    Ok(Outcome::Done)
+}
+
+fn report(error: UploadError<HttpUplinkError>) -> miette::Report {
+    match error {
+        UploadError::Journal(error) => error.into(),
+        UploadError::Refused(error) => error.into(),
+        UploadError::Uplink { source, .. } => source.into(),
+    }
+}
+
+pub(crate) fn runtime() -> miette::Result<Runtime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .into_diagnostic()
+}

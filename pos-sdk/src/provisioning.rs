@@ -1,0 +1,235 @@
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+use obol_tap::TerminalName;
+use obol_verifier_sdk::{Operator, Passback};
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::terminal::{ALL_CLASSES, Rules};
+
+/// Bytes of the longest provisioning file.
+pub const PROVISIONING_MAX: usize = 16 * 1024;
+
+/// The longest passback interval: a day.
+const PASSBACK_MAX_S: u32 = 86_400;
+const CLASS_MAX: u8 = 31;
+
+/// What a terminal is told before its first ride. Made by hand or by the operator's tools, in
+/// TOML; paths are relative to the file.
+#[derive(Clone, Debug)]
+pub struct Provisioning {
+    /// The terminal's name.
+    pub terminal: TerminalName,
+    /// What it takes fares for, and how.
+    pub rules: Rules,
+    /// Certificate of the root CA, PEM: what the terminal believes comes from here.
+    pub root: PathBuf,
+    /// Certificate of the access CA, PEM: whom the terminal talks to.
+    pub access: PathBuf,
+    /// The terminal's certificate, PEM.
+    pub certificate: PathBuf,
+    /// The terminal's key, PKCS#8 PEM.
+    pub key: PathBuf,
+    /// Where the issuer listens, `https://HOST:PORT`.
+    pub issuer_url: String,
+    /// Where the platform listens to terminals, `https://HOST:PORT`.
+    pub platform_url: String,
+}
+
+/// The file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawProvisioning {
+    terminal: String,
+    operator: String,
+    classes: Option<Vec<u8>>,
+    root: PathBuf,
+    access: PathBuf,
+    certificate: PathBuf,
+    key: PathBuf,
+    issuer_url: String,
+    platform_url: String,
+    passback_s: Option<u32>,
+}
+
+/// Why a provisioning file is not usable.
+#[derive(Debug, Error, Diagnostic)]
+pub enum ProvisioningError {
+    /// Not TOML, a missing field or an unknown one.
+    #[error("the provisioning file is not readable")]
+    #[diagnostic(help("compare it with the example in the README of obol-pos"))]
+    Toml {
+        /// What the parser says.
+        #[from]
+        source: toml::de::Error,
+    },
+    /// A value that is not allowed.
+    #[error("the provisioning file has {field} = {value:?}")]
+    #[diagnostic(help("give {expected}"))]
+    Value {
+        /// The field.
+        field: &'static str,
+        /// What it holds.
+        value: String,
+        /// What it may hold.
+        expected: &'static str,
+    },
+}
+
+impl Provisioning {
+    /// Reads a provisioning file's text. `folder` is where the file lies.
+    ///
+    /// # Errors
+    /// [`ProvisioningError`] names the field and the value seen.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, ProvisioningError> {
+        let raw: RawProvisioning = toml::from_str(text)?;
+        let terminal = TerminalName::new(&raw.terminal)
+            .ok_or_else(|| value("terminal", &raw.terminal, NAME))?;
+        let operator =
+            Operator::new(&raw.operator).ok_or_else(|| value("operator", &raw.operator, NAME))?;
+        Ok(Self {
+            terminal,
+            rules: Rules {
+                operator,
+                classes: classes(raw.classes)?,
+                passback: passback(raw.passback_s)?,
+            },
+            root: folder.join(raw.root),
+            access: folder.join(raw.access),
+            certificate: folder.join(raw.certificate),
+            key: folder.join(raw.key),
+            issuer_url: https("issuer_url", raw.issuer_url)?,
+            platform_url: https("platform_url", raw.platform_url)?,
+        })
+    }
+}
+
+const NAME: &str = "1 to 32 characters of a-z, 0-9 and -";
+
+fn classes(raw: Option<Vec<u8>>) -> Result<u32, ProvisioningError> {
+    let Some(classes) = raw else {
+        return Ok(ALL_CLASSES);
+    };
+    if classes.is_empty() || classes.iter().any(|class| *class > CLASS_MAX) {
+        let seen = format!("{classes:?}");
+        return Err(value(
+            "classes",
+            &seen,
+            "classes of 0 to 31, or no such line for all",
+        ));
+    }
+    Ok(classes.iter().fold(0, |mask, class| mask | 1 << class))
+}
+
+fn passback(raw: Option<u32>) -> Result<Passback, ProvisioningError> {
+    let default = Passback::default();
+    let interval_s = raw.unwrap_or(default.interval_s);
+    if interval_s > PASSBACK_MAX_S {
+        return Err(value(
+            "passback_s",
+            &interval_s.to_string(),
+            "0 to 86400 seconds",
+        ));
+    }
+    Ok(Passback {
+        interval_s,
+        ..default
+    })
+}
+
+fn https(field: &'static str, url: String) -> Result<String, ProvisioningError> {
+    let address = url.strip_prefix("https://");
+    if address.is_none_or(|address| address.is_empty() || address.contains('/')) {
+        return Err(value(field, &url, "an address like https://localhost:8443"));
+    }
+    Ok(url)
+}
+
+fn value(field: &'static str, value: &str, expected: &'static str) -> ProvisioningError {
+    ProvisioningError::Value {
+        field,
+        value: value.to_owned(),
+        expected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        terminal = "bus-12"
+        operator = "metro"
+        classes = [1, 3]
+        root = "root.pem"
+        access = "/etc/obol/access.pem"
+        certificate = "terminal.pem"
+        key = "terminal.key"
+        issuer_url = "https://localhost:8443"
+        platform_url = "https://localhost:8444"
+        passback_s = 60
+    "#;
+
+    fn parse(text: &str) -> Result<Provisioning, ProvisioningError> {
+        Provisioning::parse(text, Path::new("/terminal"))
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let read = parse(GOOD).unwrap();
+        assert_eq!(read.root, Path::new("/terminal/root.pem"));
+        assert_eq!(read.access, Path::new("/etc/obol/access.pem"));
+        assert_eq!(read.rules.classes, 0b1010);
+        assert_eq!(read.rules.passback.interval_s, 60);
+    }
+
+    #[test]
+    fn without_classes_and_passback_a_terminal_serves_all_and_waits_five_minutes() {
+        let text = GOOD
+            .replace("classes = [1, 3]", "")
+            .replace("passback_s = 60", "");
+        let read = parse(&text).unwrap();
+        assert_eq!(read.rules.classes, ALL_CLASSES);
+        assert_eq!(read.rules.passback, Passback::default());
+    }
+
+    #[test]
+    fn unknown_and_missing_fields_are_refused() {
+        for text in [
+            GOOD.replace("passback_s", "pasback_s"),
+            GOOD.replace(r#"root = "root.pem""#, ""),
+            "terminal = ".to_owned(),
+        ] {
+            assert!(matches!(
+                parse(&text).unwrap_err(),
+                ProvisioningError::Toml { .. }
+            ));
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_not_allowed_is_named_with_what_was_seen() {
+        for (good, bad, error) in [
+            ("bus-12", "Bus 12", r#"terminal = "Bus 12""#),
+            ("metro", "", r#"operator = """#),
+            ("[1, 3]", "[]", r#"classes = "[]""#),
+            ("[1, 3]", "[32]", r#"classes = "[32]""#),
+            ("= 60", "= 86401", r#"passback_s = "86401""#),
+            (
+                "https://localhost:8443",
+                "http://a",
+                r#"issuer_url = "http://a""#,
+            ),
+            (
+                "https://localhost:8444",
+                "https://a/b",
+                r#"platform_url = "https://a/b""#,
+            ),
+        ] {
+            let refused = parse(&GOOD.replace(good, bad)).unwrap_err();
+            let expected = format!("the provisioning file has {error}");
+            assert_eq!(refused.to_string(), expected);
+        }
+    }
+}

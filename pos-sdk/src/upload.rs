@@ -1,0 +1,122 @@
+use miette::Diagnostic;
+use obol_tap::{Acknowledgement, SpkiId, TerminalKey, UnsignedSegment};
+use p256::{
+    SecretKey,
+    ecdsa::{Signature, SigningKey, signature::Signer},
+    pkcs8::DecodePrivateKey,
+};
+use thiserror::Error;
+
+use crate::{AcknowledgementRefused, Journal, JournalError};
+
+/// The way to the platform.
+pub trait Uplink {
+    /// Why a segment did not arrive, or was not acknowledged.
+    type Error;
+
+    /// Sends a signed segment and waits for its acknowledgement. Sending the same segment again
+    /// is harmless.
+    ///
+    /// # Errors
+    /// Whatever kept the platform from acknowledging.
+    fn send(&mut self, segment: &[u8]) -> Result<Acknowledgement, Self::Error>;
+}
+
+/// Signs segments with the key of the terminal's TLS certificate.
+pub struct SegmentSigner {
+    key: SigningKey,
+    id: SpkiId,
+}
+
+/// The text is not a P-256 private key.
+#[derive(Debug, Error, Diagnostic)]
+#[error("the terminal's key is not a P-256 private key in PKCS#8 PEM")]
+#[diagnostic(help("give the key that was made together with this terminal's request"))]
+pub struct KeyUnusable;
+
+impl SegmentSigner {
+    /// Reads a PKCS#8 PEM.
+    ///
+    /// # Errors
+    /// [`KeyUnusable`]; the text is not repeated.
+    pub fn from_pkcs8_pem(pem: &str) -> Result<Self, KeyUnusable> {
+        let secret = SecretKey::from_pkcs8_pem(pem).map_err(|_| KeyUnusable)?;
+        let key = SigningKey::from(secret);
+        let point = key.verifying_key().to_sec1_point(false);
+        let public = TerminalKey::from_sec1(point.as_bytes()).ok_or(KeyUnusable)?;
+        Ok(Self {
+            key,
+            id: public.id(),
+        })
+    }
+
+    fn sign(&self, segment: &UnsignedSegment) -> Vec<u8> {
+        let signature: Signature = self.key.sign(&segment.signature_input(self.id));
+        segment.assemble(self.id, &signature.to_bytes().into())
+    }
+}
+
+impl std::fmt::Debug for SegmentSigner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SegmentSigner")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an upload achieved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uploaded {
+    /// Records that the platform holds and did not acknowledge before.
+    pub records: u64,
+    /// The last record that the platform holds.
+    pub watermark: u64,
+}
+
+/// Why an upload stopped. What was acknowledged before stays acknowledged; the rest can be
+/// uploaded again.
+#[derive(Debug, Error)]
+pub enum UploadError<E> {
+    /// The journal failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The segment was not acknowledged.
+    #[error("the segment from record {first_seq} on was not acknowledged")]
+    Uplink {
+        /// The segment's first record.
+        first_seq: u64,
+        /// Why.
+        source: E,
+    },
+    /// The acknowledgement is not about this journal as it stands.
+    #[error(transparent)]
+    Refused(#[from] AcknowledgementRefused),
+}
+
+/// Uploads everything behind the watermark, segment after segment. The watermark moves only after
+/// each acknowledgement was compared with the journal; nothing is deleted.
+///
+/// # Errors
+/// [`UploadError`], after which the same call can be made again.
+pub fn upload<U: Uplink>(
+    journal: &mut Journal,
+    signer: &SegmentSigner,
+    uplink: &mut U,
+) -> Result<Uploaded, UploadError<U::Error>> {
+    let from = journal.watermark()?;
+    let mut watermark = from;
+    while let Some(segment) = journal.next_segment()? {
+        let acknowledgement =
+            uplink
+                .send(&signer.sign(&segment))
+                .map_err(|source| UploadError::Uplink {
+                    first_seq: watermark + 1,
+                    source,
+                })?;
+        watermark = journal.acknowledge(&acknowledgement)?;
+    }
+    Ok(Uploaded {
+        records: watermark - from,
+        watermark,
+    })
+}

@@ -1,0 +1,10 @@
+//! A terminal with real files, real signatures and real crashes.
+
+#![allow(clippy::unwrap_used)] // a test that cannot be set up has failed
+
+mod crash;
+mod journal;
+mod scan;
+mod trust;
+mod upload;
+mod world;

@@ -1,0 +1,137 @@
+use obol_pos_sdk::{Decision, Journal, RefusalCode, Terminal, Trust};
+
+use crate::world::{EPOCH, FARE, Issuing, Phone, T, World, fares, name, rules};
+
+#[test]
+fn a_good_code_is_granted_and_written_down_with_its_fare() {
+    let mut world = World::new();
+    let code = world.phone(1).code(T, 1);
+    let granted = world.grant(&code, T.plus(2));
+    assert_eq!(granted.record().seq, 1);
+    assert_eq!(granted.record().accepted_at, T.plus(2));
+    assert_eq!(granted.record().fare.amount_minor, FARE);
+    assert_eq!(granted.record().fare.rule, 10);
+    let stored = world.terminal().journal().records(1, 9).unwrap();
+    assert_eq!(stored.len(), 1);
+    assert_eq!(stored[0].record, *granted.record());
+    assert_eq!(stored[0].granted_at, Some(T.plus(2)));
+    assert_eq!(world.terminal().journal().check().unwrap(), 1);
+}
+
+#[test]
+fn the_same_code_twice_is_a_duplicate_and_charged_once() {
+    let mut world = World::new();
+    let code = world.phone(1).code(T, 1);
+    let _granted = world.grant(&code, T);
+    assert_eq!(world.refuse(&code, T.plus(1)), RefusalCode::Duplicate);
+    assert_eq!(world.refuse(&code, T.plus(40)), RefusalCode::Duplicate);
+    assert_eq!(world.terminal().counts().of(RefusalCode::Duplicate), 2);
+    assert_eq!(world.terminal().counts().of(RefusalCode::Passback), 0);
+    assert_eq!(world.terminal().journal().last_seq().unwrap(), 1);
+}
+
+#[test]
+fn the_guard_survives_a_restart() {
+    let mut world = World::new();
+    let phone = world.phone(1);
+    let code = phone.code(T, 1);
+    let _granted = world.grant(&code, T);
+    world.restart();
+    assert_eq!(world.refuse(&code, T.plus(20)), RefusalCode::Duplicate);
+    let next = phone.code(T.plus(20), 2);
+    assert_eq!(world.refuse(&next, T.plus(20)), RefusalCode::Passback);
+}
+
+#[test]
+fn a_second_code_is_ignored_then_refused_then_a_new_ride() {
+    let mut world = World::new();
+    let phone = world.phone(1);
+    let _granted = world.grant(&phone.code(T, 1), T);
+    let early = phone.code(T.plus(2), 2);
+    let decision = world.terminal().scan(early.as_bytes(), T.plus(2));
+    assert!(matches!(decision, Decision::Ignored), "{decision:?}");
+    let within = phone.code(T.plus(299), 3);
+    assert_eq!(world.refuse(&within, T.plus(299)), RefusalCode::Passback);
+    let after = phone.code(T.plus(300), 4);
+    assert_eq!(world.grant(&after, T.plus(300)).record().seq, 2);
+}
+
+#[test]
+fn exactly_one_line_end_of_a_scanner_is_taken_off() {
+    let mut world = World::new();
+    let code = world.phone(1).code(T, 1);
+    assert_eq!(
+        world.refuse(&format!("{code}\n\n"), T),
+        RefusalCode::Malformed
+    );
+    assert_eq!(world.refuse(&format!("{code} "), T), RefusalCode::Malformed);
+    assert_eq!(world.grant(&format!("{code}\r\n"), T).record().seq, 1);
+}
+
+#[test]
+fn stale_future_foreign_and_forged_codes_are_refused_and_leave_no_record() {
+    let mut world = World::new();
+    let code = world.phone(1).code(T, 1);
+    assert_eq!(world.refuse(&code, T.plus(61)), RefusalCode::CodeStale);
+    assert_eq!(world.refuse(&code, T.minus(31)), RefusalCode::CodeFuture);
+    assert_eq!(
+        world.refuse("https://example.org", T),
+        RefusalCode::UnknownScheme
+    );
+    let stranger = Phone::new(&Issuing::new(), 1).code(T, 1);
+    assert_eq!(world.refuse(&stranger, T), RefusalCode::UnknownKey);
+    assert_eq!(world.terminal().journal().last_seq().unwrap(), 0);
+}
+
+#[test]
+fn a_fare_above_the_cap_and_a_class_without_a_fare_are_refused() {
+    let mut world = World::new();
+    let poor = Phone::with_terms(&world.issuing, 1, 1, FARE - 1);
+    assert_eq!(world.refuse(&poor.code(T, 1), T), RefusalCode::Cap);
+    let other = Phone::with_terms(&world.issuing, 2, 2, 1000);
+    assert_eq!(world.refuse(&other.code(T, 2), T), RefusalCode::FareUnknown);
+    let exact = Phone::with_terms(&world.issuing, 3, 1, FARE);
+    assert_eq!(world.grant(&exact.code(T, 3), T).record().seq, 1);
+}
+
+fn journal_in(folder: &tempfile::TempDir) -> Journal {
+    Journal::create(&folder.path().join("journal"), &name(), EPOCH).unwrap()
+}
+
+#[test]
+fn a_class_that_the_terminal_does_not_serve_is_out_of_scope() {
+    let (folder, issuing) = (tempfile::tempdir().unwrap(), Issuing::new());
+    let mut rules = rules();
+    rules.classes = 0b100;
+    let journal = journal_in(&folder);
+    let mut terminal = Terminal::new(rules, issuing.trust(), Some(fares()), journal).unwrap();
+    let code = Phone::new(&issuing, 1).code(T, 1);
+    let decision = terminal.scan(code.as_bytes(), T);
+    assert!(matches!(decision, Decision::Refused(r) if r.code == RefusalCode::OutOfScope));
+}
+
+#[test]
+fn without_a_fare_pack_nobody_is_charged() {
+    let (folder, issuing) = (tempfile::tempdir().unwrap(), Issuing::new());
+    let journal = journal_in(&folder);
+    let mut terminal = Terminal::new(rules(), issuing.trust(), None, journal).unwrap();
+    let code = Phone::new(&issuing, 1).code(T, 1);
+    let decision = terminal.scan(code.as_bytes(), T);
+    assert!(matches!(decision, Decision::Refused(r) if r.code == RefusalCode::FareUnknown));
+}
+
+#[test]
+fn an_expired_bundle_and_a_clock_behind_it_stop_the_terminal() {
+    let (folder, issuing) = (tempfile::tempdir().unwrap(), Issuing::new());
+    let bundle = issuing.bundle_from(T, |_| {});
+    let trust = Trust::from_bundle(&bundle, &issuing.root).unwrap();
+    let journal = journal_in(&folder);
+    let mut terminal = Terminal::new(rules(), trust, Some(fares()), journal).unwrap();
+    let code = Phone::new(&issuing, 1).code(T, 1);
+    let mut refusal = |at| match terminal.scan(code.as_bytes(), at) {
+        Decision::Refused(refusal) => refusal.code,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refusal(T.minus(31)), RefusalCode::ClockFault);
+    assert_eq!(refusal(T.plus(86_400)), RefusalCode::BundleExpired);
+}
