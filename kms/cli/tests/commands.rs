@@ -280,6 +280,37 @@ fn a_wrong_pin_is_two_lines() {
 }
 
 #[test]
+fn a_wrong_pin_reaches_the_token_once() {
+    const SPIES: [&str; 3] = [
+        "/usr/lib/x86_64-linux-gnu/pkcs11-spy.so",
+        "/usr/lib/aarch64-linux-gnu/pkcs11-spy.so",
+        "/usr/lib64/pkcs11-spy.so",
+    ];
+    let Some(spy) = SPIES.into_iter().find(|path| Path::new(path).exists()) else {
+        eprintln!("pkcs11-spy (package opensc) is not installed: nothing to count with");
+        return;
+    };
+    let world = World::new(&["root"]);
+    let file = fs::read_to_string(world.path("root.token.toml")).unwrap();
+    let watched = file.replace(World::module(), spy);
+    fs::write(world.path("watched.token.toml"), watched).unwrap();
+    let logins = |pin: &str, log: &str| {
+        fs::write(world.path("root.pin"), pin).unwrap();
+        let shown = world
+            .command(env!("CARGO_BIN_EXE_obol-kms"))
+            .args(["token", "show", "--token", "watched.token.toml"])
+            .env("PKCS11SPY", World::module())
+            .env("PKCS11SPY_OUTPUT", world.path(log))
+            .output()
+            .unwrap();
+        let calls = fs::read_to_string(world.path(log)).unwrap();
+        (shown.status.code(), calls.matches(": C_Login\n").count())
+    };
+    assert_eq!(logins("1234", "right.log"), (Some(0), 1));
+    assert_eq!(logins("9999", "wrong.log"), (Some(2), 1));
+}
+
+#[test]
 fn an_unknown_token_is_two_lines() {
     let world = World::new(&["root"]);
     let file = fs::read_to_string(world.path("root.token.toml")).unwrap();
