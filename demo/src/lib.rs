@@ -1,1 +1,0 @@
-//! The whole line on an empty directory

@@ -1,0 +1,205 @@
+//! The line itself, step by step. Each step demands what it claims.
+
+use obol_console::unix_now;
+use obol_credential::UnixTime;
+use obol_wallet::BoardingCode;
+use obol_world::{Network, Passenger, Scan, StatementLine, World, WorldError, forged_code};
+
+use crate::{DemoError, steps::Steps};
+
+const FARE_MINOR: u64 = 200;
+const BUSES: [&str; 2] = ["bus-1", "bus-2"];
+
+/// Rides through everything once; the services still run when it returns.
+pub(crate) fn ride(mut world: World, steps: &mut Steps) -> Result<World, DemoError> {
+    let world_ref = &mut world;
+    keys_and_services(world_ref, steps)?;
+    let ada = world_ref.passenger("ada");
+    money(world_ref, steps, &ada)?;
+    first_ride(world_ref, steps, &ada)?;
+    rides_offline(world_ref, steps, &ada)?;
+    books(world_ref, steps, &ada)?;
+    steps.say(&format!(
+        "The whole line held in {:.1} s.",
+        steps.elapsed().as_secs_f64()
+    ));
+    Ok(world)
+}
+
+fn keys_and_services(world: &mut World, steps: &mut Steps) -> Result<(), DemoError> {
+    steps.say("Keys, made in SoftHSM tokens that never give them away");
+    steps.step("three tokens are prepared", world, |w| w.prepare_tokens())?;
+    steps.step(
+        "root CA, access CA and issuer key are certified (P-384)",
+        world,
+        |w| w.make_authorities(),
+    )?;
+    steps.step("issuer and platform have identities", world, |w| {
+        w.certify_services()
+    })?;
+    steps.step("two buses have identities", world, |w| {
+        BUSES.iter().try_for_each(|bus| w.certify_terminal(bus))
+    })?;
+    steps.say("Services, each its own process");
+    steps.step("the bank is up", world, World::start_bank)?;
+    steps.step(
+        "key daemon, issuer and platform are up",
+        world,
+        World::start_online,
+    )?;
+    steps.step("both buses have trust bundle and fare pack", world, |w| {
+        BUSES.iter().try_for_each(|bus| w.terminal(bus).sync())
+    })
+}
+
+fn money(world: &mut World, steps: &mut Steps, ada: &Passenger) -> Result<(), DemoError> {
+    steps.say("A passenger");
+    steps.step("Ada's phone makes a key and has an account", world, |_| {
+        ada.enrol()
+    })?;
+    steps.step(
+        "50.00 is paid at the bank, told three times, credited once",
+        world,
+        |w| {
+            let order = ada.recharge("50.00")?;
+            let lines = ada.statement()?;
+            demand(lines.len() == 1 && lines[0].balance_minor == 5_000, || {
+                format!("order {order}: {lines:?}")
+            })?;
+            let told = w.log("bank")?.matches(" success").count();
+            demand(told == 3, || {
+                format!("the bank was told success {told} times")
+            })
+        },
+    )?;
+    steps.step(
+        "the issuer signs a credential for a fresh device key",
+        world,
+        |_| ada.refresh(),
+    )
+}
+
+fn first_ride(world: &mut World, steps: &mut Steps, ada: &Passenger) -> Result<(), DemoError> {
+    steps.say("The first ride");
+    let code = steps.step("the phone shows a boarding code", world, |_| {
+        ada.show("first.png")
+    })?;
+    steps.step(
+        "bus-1 finds it in the picture, verifies, journals, opens",
+        world,
+        |w| granted(&w.terminal("bus-1").scan(&code)?, 1),
+    )?;
+    steps.step("bus-1 uploads the tap", world, |w| {
+        w.terminal("bus-1").upload().map(drop)
+    })
+}
+
+fn rides_offline(world: &mut World, steps: &mut Steps, ada: &Passenger) -> Result<(), DemoError> {
+    steps.say("Without any network");
+    steps.step("issuer and platform are stopped", world, World::stop_online)?;
+    let network = if Network::none_is_allowed(world) {
+        Network::None
+    } else {
+        Network::Loopback
+    };
+    if network == Network::Loopback {
+        steps.say(
+            "     (this machine allows no network namespace; the services are down all the same)",
+        );
+    }
+    let code = steps.step("the phone shows another code", world, |_| {
+        ada.show("offline.png")
+    })?;
+    let ride = match network {
+        Network::None => "bus-2, in a network namespace without routes, takes it",
+        Network::Loopback => "bus-2 takes it",
+    };
+    steps.step(ride, world, |w| {
+        granted(&w.terminal("bus-2").on(network).scan(&code)?, 1)
+    })?;
+    let scan = |w: &World, picture| w.terminal("bus-2").on(network).scan(picture);
+    steps.step("the same code again is refused: DUPLICATE", world, |w| {
+        refused(&scan(w, &code)?, "DUPLICATE")
+    })?;
+    steps.step(
+        "a code two minutes old is refused: CODE_STALE",
+        world,
+        |w| {
+            let stale = ada.show_with_clock_off_by("stale.png", -120)?;
+            refused(&scan(w, &stale)?, "CODE_STALE")
+        },
+    )?;
+    steps.step(
+        "a photographed credential under a thief's key is refused: DEVICE_SIG",
+        world,
+        |w| {
+            let forged = forged_code(&ada.text()?, UnixTime(unix_now()));
+            let picture = ada.folder().join("forged.png");
+            draw(&forged, &picture)?;
+            refused(&scan(w, &picture)?, "DEVICE_SIG")
+        },
+    )
+}
+
+fn books(world: &mut World, steps: &mut Steps, ada: &Passenger) -> Result<(), DemoError> {
+    steps.say("Back in reach");
+    steps.step(
+        "issuer and platform are started again",
+        world,
+        World::start_online,
+    )?;
+    steps.step(
+        "bus-2 uploads; uploading again changes nothing",
+        world,
+        |w| {
+            let bus = w.terminal("bus-2");
+            bus.upload()?;
+            bus.upload().map(drop)
+        },
+    )?;
+    steps.step("Ada's statement: +50.00, -2.00, -2.00", world, |_| {
+        let amounts: Vec<_> = ada
+            .statement()?
+            .iter()
+            .map(|line: &StatementLine| line.amount_minor)
+            .collect();
+        demand(amounts == [5_000, -200, -200], || format!("{amounts:?}"))
+    })?;
+    let trial = steps.step("the books balance and recount", world, |w| {
+        w.check_books()?;
+        w.trial_balance()
+    })?;
+    let statement = steps.step("what Ada reads", world, |_| ada.printed_statement())?;
+    println!("{statement}\n{trial}");
+    Ok(())
+}
+
+fn granted(scan: &Scan, at: u64) -> Result<(), WorldError> {
+    demand(
+        *scan
+            == Scan::Granted {
+                seq: at,
+                fare_minor: FARE_MINOR,
+            },
+        || format!("{scan:?}"),
+    )
+}
+
+fn refused(scan: &Scan, code: &str) -> Result<(), WorldError> {
+    demand(*scan == Scan::Refused(code.to_owned()), || {
+        format!("{scan:?}, wanted {code}")
+    })
+}
+
+fn demand(holds: bool, found: impl FnOnce() -> String) -> Result<(), WorldError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(WorldError::new(format!("found {}", found())))
+    }
+}
+
+fn draw(text: &str, picture: &std::path::Path) -> Result<(), WorldError> {
+    let code = BoardingCode::draw(text).map_err(|error| WorldError::new(error.to_string()))?;
+    std::fs::write(picture, code.png(8)).map_err(|error| WorldError::new(error.to_string()))
+}

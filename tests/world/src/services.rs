@@ -1,0 +1,208 @@
+use std::{ffi::OsStr, fs};
+
+use crate::{Service, World, WorldError, world::OPERATOR};
+
+const TARIFF: &str = include_str!("../../../policies/tariffs/flat.toml");
+
+impl World {
+    /// Starts the bank, which outlives the platform's absence.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn start_bank(&mut self) -> Result<(), WorldError> {
+        if !self.path("bank.key").exists() {
+            let files = ["keygen", "--key", "bank.key", "--public", "bank.pub.pem"];
+            self.tool("bank-simulator").succeed(&files)?;
+        }
+        let listen = format!("127.0.0.1:{}", self.ports.bank);
+        let options = [
+            "--key",
+            "bank.key",
+            "--trust",
+            "access.pem",
+            "--repeat",
+            "3",
+        ];
+        let serve = [&["serve", "--listen", &listen][..], &options].concat();
+        self.bank = Some(self.serve("bank-simulator", "bank", &serve)?);
+        Ok(())
+    }
+
+    /// Starts the key management daemon, the issuer and the platform, and registers every
+    /// certified terminal with both.
+    ///
+    /// # Errors
+    /// When one does not become ready.
+    pub fn start_online(&mut self) -> Result<(), WorldError> {
+        self.start_kms()?;
+        self.start_issuer()?;
+        self.start_platform()
+    }
+
+    /// Stops what [`World::start_online`] started.
+    ///
+    /// # Errors
+    /// When one does not end by itself.
+    pub fn stop_online(&mut self) -> Result<(), WorldError> {
+        for service in [self.platform.take(), self.issuer.take(), self.kms.take()] {
+            service.map_or(Ok(()), Service::stop)?;
+        }
+        Ok(())
+    }
+
+    /// Starts `obol-kms serve` on the issuer's token.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn start_kms(&mut self) -> Result<(), WorldError> {
+        let config = "socket = \"kms.sock\"\ntoken = \"tokens/issuer.token.toml\"\n\
+                      issuers = [\"issuer.pem\"]\n";
+        self.write("kms.toml", config)?;
+        self.kms = Some(self.serve("obol-kms", "kms", &["serve", "--config", "kms.toml"])?);
+        Ok(())
+    }
+
+    /// Starts the issuer.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn start_issuer(&mut self) -> Result<(), WorldError> {
+        let config = self.issuer_config()?;
+        self.write("issuer.toml", &config)?;
+        let serve = ["serve", "--config", "issuer.toml"];
+        self.issuer = Some(self.serve("obol-issuer", "issuer", &serve)?);
+        Ok(())
+    }
+
+    /// Starts the platform, its terminals registered.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn start_platform(&mut self) -> Result<(), WorldError> {
+        self.write("flat.toml", TARIFF)?;
+        self.write("platform.toml", &self.platform_config())?;
+        for terminal in self.terminals()? {
+            let certificate = format!("{terminal}/terminal.pem");
+            let register = [
+                "register-terminal",
+                "--config",
+                "platform.toml",
+                "--certificate",
+            ];
+            self.tool("obol-platform")
+                .succeed(&[&register[..], &[&certificate]].concat())?;
+        }
+        let serve = ["serve", "--config", "platform.toml"];
+        self.platform = Some(self.serve("obol-platform", "platform", &serve)?);
+        Ok(())
+    }
+
+    /// The running platform.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn platform(&mut self) -> Service {
+        self.platform.take().expect("the platform runs")
+    }
+
+    /// What a service has logged: `kms`, `issuer`, `platform` or `bank`.
+    ///
+    /// # Errors
+    /// When it has not run.
+    pub fn log(&self, service: &str) -> Result<String, WorldError> {
+        self.read(&format!("logs/{service}.log"))
+    }
+
+    fn serve<A: AsRef<OsStr>>(
+        &self,
+        binary: &str,
+        name: &str,
+        arguments: &[A],
+    ) -> Result<Service, WorldError> {
+        let arguments: Vec<_> = arguments.iter().map(AsRef::as_ref).collect();
+        let arguments = [&arguments[..], &[OsStr::new("--until-stdin-closes")]].concat();
+        self.tool(binary)
+            .serve(&arguments, self.path(&format!("logs/{name}.log")))
+    }
+
+    fn issuer_config(&self) -> Result<String, WorldError> {
+        let mut config = format!(
+            r#"listen = "127.0.0.1:{}"
+database = "issuer.db"
+kms_socket = "kms.sock"
+[tls]
+certificate = "issuer-tls.pem"
+key = "issuer.key"
+trust = "access.pem"
+[keys]
+signing = "issuer.pem"
+[[classes]]
+class = 1
+cap_minor = 1000
+window_s = 30
+"#,
+            self.ports.issuer
+        );
+        let platform = (
+            "obol://platform/main".to_owned(),
+            "platform-tls.pem".to_owned(),
+        );
+        let terminals = self.terminals()?.into_iter();
+        let terminals = terminals.map(|name| {
+            (
+                format!("obol://terminal/{name}"),
+                format!("{name}/terminal.pem"),
+            )
+        });
+        for (uri, certificate) in [platform].into_iter().chain(terminals) {
+            let spki = self.read(&format!("{certificate}.spki"))?;
+            config += &format!("[[clients]]\nuri = \"{uri}\"\nspki = \"{spki}\"\n");
+        }
+        Ok(config)
+    }
+
+    fn platform_config(&self) -> String {
+        let Self { ports, .. } = self;
+        format!(
+            r#"passenger_listen = "127.0.0.1:{passengers}"
+public_url = "https://localhost:{passengers}"
+terminal_listen = "127.0.0.1:{terminals}"
+database = "platform.db"
+tariff = "flat.toml"
+fare_packs = "fare-packs"
+operator = "{OPERATOR}"
+class = 1
+[tls]
+certificate = "platform-tls.pem"
+key = "platform.key"
+trust = "access.pem"
+[issuer]
+url = "https://localhost:{issuer}"
+root = "root.pem"
+bundle = "trust-bundle.cbor"
+[simulated_bank]
+public_key = "bank.pub.pem"
+pay_url = "http://127.0.0.1:{bank}/pay"
+"#,
+            passengers = ports.passengers,
+            terminals = ports.terminals,
+            issuer = ports.issuer,
+            bank = ports.bank,
+        )
+    }
+
+    /// Every terminal with a certificate, by name.
+    fn terminals(&self) -> Result<Vec<String>, WorldError> {
+        let failed = |error| WorldError::new(format!("{}: {error}", self.folder.display()));
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if entry.path().join("terminal.pem").exists() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+}

@@ -1,0 +1,207 @@
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+};
+
+use crate::{Passenger, Ran, Service, Terminal, Tool, WorldError};
+
+/// The operator of every world.
+pub(crate) const OPERATOR: &str = "metro";
+
+/// A deployment in one folder: tokens, certificates, configurations, services.
+///
+/// When it is dropped without a panic, the books must be whole.
+#[derive(Debug)]
+pub struct World {
+    pub(crate) folder: PathBuf,
+    /// Where its services listen.
+    pub ports: Ports,
+    pub(crate) kms: Option<Service>,
+    pub(crate) issuer: Option<Service>,
+    pub(crate) platform: Option<Service>,
+    pub(crate) bank: Option<Service>,
+}
+
+/// The ports of a world's services on 127.0.0.1.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    /// Issuer, mTLS.
+    pub issuer: u16,
+    /// Platform for phones and the bank, TLS.
+    pub passengers: u16,
+    /// Platform for terminals, mTLS.
+    pub terminals: u16,
+    /// The bank, HTTP.
+    pub bank: u16,
+}
+
+impl Ports {
+    /// The usual ports, each replaced by a free one when it is taken.
+    #[must_use]
+    pub fn preferred() -> Self {
+        Self {
+            issuer: free_port(8443),
+            passengers: free_port(8444),
+            terminals: free_port(8445),
+            bank: free_port(8446),
+        }
+    }
+
+    /// Ports that are free at this moment, for worlds that run side by side.
+    #[must_use]
+    pub fn any() -> Self {
+        Self {
+            issuer: free_port(0),
+            passengers: free_port(0),
+            terminals: free_port(0),
+            bank: free_port(0),
+        }
+    }
+}
+
+fn free_port(preferred: u16) -> u16 {
+    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    let listener = bind(preferred)
+        .or_else(|_| bind(0))
+        .expect("the system has a free port");
+    listener
+        .local_addr()
+        .expect("a bound socket has an address")
+        .port()
+}
+
+impl World {
+    /// An empty world in `folder`, which must be empty or missing.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or holds something.
+    pub fn new(folder: &Path, ports: Ports) -> Result<Self, WorldError> {
+        let failed = |error| WorldError::new(format!("{}: {error}", folder.display()));
+        fs::create_dir_all(folder).map_err(failed)?;
+        if fs::read_dir(folder).map_err(failed)?.next().is_some() {
+            return Err(WorldError::new(format!(
+                "{} is not empty",
+                folder.display()
+            )));
+        }
+        let folder = folder.canonicalize().map_err(failed)?;
+        fs::create_dir(folder.join("logs")).map_err(failed)?;
+        Ok(Self {
+            folder,
+            ports,
+            kms: None,
+            issuer: None,
+            platform: None,
+            bank: None,
+        })
+    }
+
+    /// A world with tokens, authorities, the terminals named, and every service running.
+    ///
+    /// # Errors
+    /// What the first step that fails has said.
+    pub fn running(folder: &Path, terminals: &[&str]) -> Result<Self, WorldError> {
+        let mut world = Self::new(folder, Ports::any())?;
+        world.prepare_tokens()?;
+        world.make_authorities()?;
+        world.certify_services()?;
+        for terminal in terminals {
+            world.certify_terminal(terminal)?;
+        }
+        world.start_bank()?;
+        world.start_online()?;
+        for terminal in terminals {
+            world.terminal(terminal).sync()?;
+        }
+        Ok(world)
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A shipped binary, run in the world's folder.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> Tool {
+        Tool::new(name, &self.folder)
+    }
+
+    /// A terminal that was certified.
+    #[must_use]
+    pub fn terminal(&self, name: &str) -> Terminal {
+        Terminal::new(self, name)
+    }
+
+    /// A passenger's phone; the first command makes its folder.
+    #[must_use]
+    pub fn passenger(&self, name: &str) -> Passenger {
+        Passenger::new(self, name)
+    }
+
+    /// The trial balance as people read it; demands that debits and credits are equal.
+    ///
+    /// # Errors
+    /// When they are not, or the books cannot be read.
+    pub fn trial_balance(&self) -> Result<String, WorldError> {
+        Ok(self.books("trial-balance")?.stdout)
+    }
+
+    /// Recounts the books from their transfers.
+    ///
+    /// # Errors
+    /// When something does not fit: the error names it.
+    pub fn check_books(&self) -> Result<(), WorldError> {
+        self.books("check-books").map(drop)
+    }
+
+    /// The fraud cases, a line each.
+    ///
+    /// # Errors
+    /// When the books cannot be read.
+    pub fn fraud_cases(&self) -> Result<Vec<String>, WorldError> {
+        Ok(self
+            .books("fraud-cases")?
+            .stdout
+            .lines()
+            .map(str::to_owned)
+            .collect())
+    }
+
+    fn books(&self, command: &str) -> Result<Ran, WorldError> {
+        self.tool("obol-platform")
+            .succeed(&[command, "--config", "platform.toml"])
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), WorldError> {
+        let path = self.path(name);
+        fs::write(&path, text)
+            .map_err(|error| WorldError::new(format!("{}: {error}", path.display())))
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Result<String, WorldError> {
+        let path = self.path(name);
+        fs::read_to_string(&path)
+            .map_err(|error| WorldError::new(format!("{}: {error}", path.display())))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() || !self.path("platform.db").exists() {
+            return;
+        }
+        if let Err(broken) = self.check_books() {
+            panic!(
+                "the books of {} are not whole: {broken}",
+                self.folder.display()
+            );
+        }
+    }
+}
