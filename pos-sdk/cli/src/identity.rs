@@ -1,6 +1,6 @@
-use miette::{Diagnostic, IntoDiagnostic};
-use obol_console::{Mode, Outcome, write_new_atomically};
-use obol_pos_sdk::{Epoch, Journal, JournalError};
+use miette::Diagnostic;
+use obol_console::{FileError, Mode, Outcome, replace_atomically, write_new_atomically};
+use obol_pos_sdk::{Epoch, Journal, JournalError, TerminalName};
 use obol_transport::new_identity;
 use serde::Serialize;
 use thiserror::Error;
@@ -23,26 +23,24 @@ struct Made {
     epoch: String,
 }
 
-/// Makes what is the terminal's own: its journal, its key, and the request for its certificate.
-/// Nothing that exists is overwritten; a journal that is there already stays in use.
+/// Makes what is the terminal's own: its journal, the request for its certificate, and its key.
+/// The key comes last: as long as it is missing, the command can be repeated. A journal that is
+/// there already stays in use.
 pub(crate) fn make(folder: &Folder, format: Format) -> miette::Result<Outcome> {
     let provisioning = folder.provisioning()?;
+    let journal = journal(folder, &provisioning.terminal)?;
+    if provisioning.key.exists() {
+        let path = provisioning.key;
+        return Err(FileError::Exists { path }.into());
+    }
     let made = new_identity(&format!("obol://terminal/{}", provisioning.terminal), &[])?;
-    write_new_atomically(&provisioning.key, made.key_pem.as_bytes(), Mode::Private)?;
     let request = folder.request_path();
-    write_new_atomically(&request, made.request_pem.as_bytes(), Mode::Public)?;
-
-    let mut epoch = [0; 8];
-    getrandom::fill(&mut epoch).map_err(NoRandomness)?;
-    let path = folder.journal_path();
-    let journal = match Journal::create(&path, &provisioning.terminal, Epoch(epoch)) {
-        Err(JournalError::Exists { .. }) => Journal::open(&path, &provisioning.terminal),
-        made => made,
-    }?;
+    replace_atomically(&request, made.request_pem.as_bytes(), Mode::Public)?;
+    write_new_atomically(&provisioning.key, made.key_pem.as_bytes(), Mode::Private)?;
     let value = Made {
         result: "made",
-        request: utf8(&request)?,
-        key: utf8(&provisioning.key)?,
+        request: request.display().to_string(),
+        key: provisioning.key.display().to_string(),
         epoch: journal.epoch().to_string(),
     };
     let text = format!("MADE request={} epoch={}", value.request, value.epoch);
@@ -50,7 +48,12 @@ pub(crate) fn make(folder: &Folder, format: Format) -> miette::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn utf8(path: &std::path::Path) -> miette::Result<String> {
-    let text = path.to_str().ok_or(std::fmt::Error).into_diagnostic()?;
-    Ok(text.to_owned())
+fn journal(folder: &Folder, terminal: &TerminalName) -> miette::Result<Journal> {
+    let mut epoch = [0; 8];
+    getrandom::fill(&mut epoch).map_err(NoRandomness)?;
+    let path = folder.journal_path();
+    match Journal::create(&path, terminal, Epoch(epoch)) {
+        Err(JournalError::Exists { .. }) => Ok(Journal::open(&path, terminal)?),
+        made => Ok(made?),
+    }
 }

@@ -62,10 +62,22 @@ pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
     connection.pragma_update(None, "trusted_schema", "OFF")?;
     connection.pragma_update(None, "cell_size_check", "ON")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    demand_wal(&connection)?;
     sync_commits(&connection)?;
     connection.execute_batch("BEGIN IMMEDIATE; COMMIT")?;
     Ok(connection)
+}
+
+/// SQLite answers with the mode it stays in when a file system cannot hold a WAL.
+fn demand_wal(connection: &Connection) -> Result<()> {
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| {
+        let mode: String = row.get(0)?;
+        if mode == "wal" {
+            Ok(())
+        } else {
+            Err(rusqlite::Error::InvalidQuery)
+        }
+    })
 }
 
 /// Every commit from here on returns only after its fsync.

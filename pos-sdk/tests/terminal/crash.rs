@@ -7,7 +7,7 @@ use std::{
 
 use obol_pos_sdk::{Decision, Terminal};
 
-use crate::world::{FARE, Phone, T, World, fares, name, open, rules};
+use crate::world::{FARE, Issuing, Phone, T, World, fares, name, open, rules, trust};
 
 #[test]
 fn after_a_crash_between_fsync_and_gate_the_code_opens_it_once_without_a_second_record() {
@@ -45,7 +45,7 @@ impl World {
     fn write_down_only(&mut self, code: &str, at: obol_pos_sdk::UnixTime) {
         use obol_tap::{FareCharged, PackId};
         use obol_verifier_sdk::{TrustStore, Verifier};
-        let trust = self.issuing.trust();
+        let trust = trust(&self.issuing);
         let verifier = Verifier {
             trust: TrustStore::new(trust.keys()),
             operator: rules().operator,
@@ -158,12 +158,14 @@ fn a_terminal_that_takes_rides_until_it_is_killed() {
     if path.trim().is_empty() {
         return;
     }
-    let issuing = crate::world::Issuing::new();
+    let issuing = Issuing::new();
     let journal = obol_pos_sdk::Journal::open(path.trim().as_ref(), &name()).unwrap();
-    let mut terminal = Terminal::new(rules(), issuing.trust(), Some(fares()), journal).unwrap();
+    let mut terminal = Terminal::new(rules(), trust(&issuing), Some(fares()), journal).unwrap();
     let mut stdout = std::io::stdout();
     // each credential again after its passback interval
-    let phones: Vec<_> = (1..=8).map(|number| Phone::new(&issuing, number)).collect();
+    let phones: Vec<_> = (1..=8)
+        .map(|number| Phone::new(&issuing, number, T))
+        .collect();
     let first = terminal.journal().last_seq().unwrap() as u32;
     for (ride, phone) in (first..).zip(phones.iter().cycle()) {
         let at = T.plus(ride * 40);

@@ -1,6 +1,6 @@
 use obol_pos_sdk::{Decision, Journal, RefusalCode, Terminal, Trust};
 
-use crate::world::{EPOCH, FARE, Issuing, Phone, T, World, fares, name, rules};
+use crate::world::{EPOCH, FARE, Issuing, Phone, T, World, fares, name, rules, trust};
 
 #[test]
 fn a_good_code_is_granted_and_written_down_with_its_fare() {
@@ -78,7 +78,7 @@ fn stale_future_foreign_and_forged_codes_are_refused_and_leave_no_record() {
         world.refuse("https://example.org", T),
         RefusalCode::UnknownScheme
     );
-    let stranger = Phone::new(&Issuing::new(), 1).code(T, 1);
+    let stranger = Phone::new(&Issuing::new(), 1, T).code(T, 1);
     assert_eq!(world.refuse(&stranger, T), RefusalCode::UnknownKey);
     assert_eq!(world.terminal().journal().last_seq().unwrap(), 0);
 }
@@ -86,11 +86,11 @@ fn stale_future_foreign_and_forged_codes_are_refused_and_leave_no_record() {
 #[test]
 fn a_fare_above_the_cap_and_a_class_without_a_fare_are_refused() {
     let mut world = World::new();
-    let poor = Phone::with_terms(&world.issuing, 1, 1, FARE - 1);
+    let poor = Phone::with_terms(&world.issuing, 1, T, 1, FARE - 1);
     assert_eq!(world.refuse(&poor.code(T, 1), T), RefusalCode::Cap);
-    let other = Phone::with_terms(&world.issuing, 2, 2, 1000);
+    let other = Phone::with_terms(&world.issuing, 2, T, 2, 1000);
     assert_eq!(world.refuse(&other.code(T, 2), T), RefusalCode::FareUnknown);
-    let exact = Phone::with_terms(&world.issuing, 3, 1, FARE);
+    let exact = Phone::with_terms(&world.issuing, 3, T, 1, FARE);
     assert_eq!(world.grant(&exact.code(T, 3), T).record().seq, 1);
 }
 
@@ -104,8 +104,8 @@ fn a_class_that_the_terminal_does_not_serve_is_out_of_scope() {
     let mut rules = rules();
     rules.classes = 0b100;
     let journal = journal_in(&folder);
-    let mut terminal = Terminal::new(rules, issuing.trust(), Some(fares()), journal).unwrap();
-    let code = Phone::new(&issuing, 1).code(T, 1);
+    let mut terminal = Terminal::new(rules, trust(&issuing), Some(fares()), journal).unwrap();
+    let code = Phone::new(&issuing, 1, T).code(T, 1);
     let decision = terminal.scan(code.as_bytes(), T);
     assert!(matches!(decision, Decision::Refused(r) if r.code == RefusalCode::OutOfScope));
 }
@@ -114,8 +114,8 @@ fn a_class_that_the_terminal_does_not_serve_is_out_of_scope() {
 fn without_a_fare_pack_nobody_is_charged() {
     let (folder, issuing) = (tempfile::tempdir().unwrap(), Issuing::new());
     let journal = journal_in(&folder);
-    let mut terminal = Terminal::new(rules(), issuing.trust(), None, journal).unwrap();
-    let code = Phone::new(&issuing, 1).code(T, 1);
+    let mut terminal = Terminal::new(rules(), trust(&issuing), None, journal).unwrap();
+    let code = Phone::new(&issuing, 1, T).code(T, 1);
     let decision = terminal.scan(code.as_bytes(), T);
     assert!(matches!(decision, Decision::Refused(r) if r.code == RefusalCode::FareUnknown));
 }
@@ -123,11 +123,11 @@ fn without_a_fare_pack_nobody_is_charged() {
 #[test]
 fn an_expired_bundle_and_a_clock_behind_it_stop_the_terminal() {
     let (folder, issuing) = (tempfile::tempdir().unwrap(), Issuing::new());
-    let bundle = issuing.bundle_from(T, |_| {});
+    let bundle = issuing.bundle(T, |_| {});
     let trust = Trust::from_bundle(&bundle, &issuing.root).unwrap();
     let journal = journal_in(&folder);
     let mut terminal = Terminal::new(rules(), trust, Some(fares()), journal).unwrap();
-    let code = Phone::new(&issuing, 1).code(T, 1);
+    let code = Phone::new(&issuing, 1, T).code(T, 1);
     let mut refusal = |at| match terminal.scan(code.as_bytes(), at) {
         Decision::Refused(refusal) => refusal.code,
         other => panic!("{other:?}"),

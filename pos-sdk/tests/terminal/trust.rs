@@ -5,7 +5,7 @@ use crate::world::{Issuing, T};
 #[test]
 fn a_bundle_under_another_root_is_not_believed() {
     let (ours, theirs) = (Issuing::new(), Issuing::new());
-    let refused = Trust::from_bundle(&theirs.bundle(|_| {}), &ours.root).unwrap_err();
+    let refused = Trust::from_bundle(&theirs.bundle(T, |_| {}), &ours.root).unwrap_err();
     assert!(
         matches!(refused, TrustRefused::Certificate { kid, .. } if kid == theirs.kid()),
         "{refused}"
@@ -20,17 +20,20 @@ fn an_entry_that_differs_from_its_certificate_is_not_believed() {
         Err(TrustRefused::Mismatch { what, .. }) => what,
         other => panic!("{other:?}"),
     };
-    assert_eq!(what(issuing.bundle(|e| e.kid.0[0] ^= 1)), "kid");
-    assert_eq!(what(issuing.bundle(|e| e.classes = 1)), "classes");
-    assert_eq!(what(issuing.bundle(|e| e.operator = "tram")), "operator");
+    assert_eq!(what(issuing.bundle(T, |e| e.kid.0[0] ^= 1)), "kid");
+    assert_eq!(what(issuing.bundle(T, |e| e.classes = 1)), "classes");
+    assert_eq!(what(issuing.bundle(T, |e| e.operator = "tram")), "operator");
     let later = UnixTime(u32::MAX);
-    assert_eq!(what(issuing.bundle(|e| e.not_after = later)), "last second");
+    assert_eq!(
+        what(issuing.bundle(T, |e| e.not_after = later)),
+        "last second"
+    );
     let earlier = UnixTime(0);
     assert_eq!(
-        what(issuing.bundle(|e| e.not_before = earlier)),
+        what(issuing.bundle(T, |e| e.not_before = earlier)),
         "first second"
     );
-    let mut bundle = issuing.bundle(|_| {});
+    let mut bundle = issuing.bundle(T, |_| {});
     let at = find(&bundle, &issuing.point());
     bundle[at..at + 49].copy_from_slice(&point);
     assert_eq!(what(bundle), "point");
@@ -43,7 +46,7 @@ fn find(bytes: &[u8], part: &[u8]) -> usize {
 #[test]
 fn a_damaged_bundle_is_malformed() {
     let issuing = Issuing::new();
-    let bundle = issuing.bundle(|_| {});
+    let bundle = issuing.bundle(T, |_| {});
     for len in [0, 1, bundle.len() - 1] {
         let refused = Trust::from_bundle(&bundle[..len], &issuing.root).unwrap_err();
         assert!(matches!(refused, TrustRefused::Malformed(_)), "{refused}");
@@ -53,7 +56,7 @@ fn a_damaged_bundle_is_malformed() {
 #[test]
 fn an_expired_or_older_bundle_does_not_replace_the_one_in_use() {
     let issuing = Issuing::new();
-    let from = |at| Trust::from_bundle(&issuing.bundle_from(at, |_| {}), &issuing.root).unwrap();
+    let from = |at| Trust::from_bundle(&issuing.bundle(at, |_| {}), &issuing.root).unwrap();
     let (older, newer) = (from(T), from(T.plus(10)));
     newer.may_replace(Some(&older), T.plus(20)).unwrap();
     newer.may_replace(Some(&newer), T.plus(20)).unwrap();
