@@ -40,6 +40,24 @@ fn a_notice_sent_three_times_credits_once() {
 }
 
 #[test]
+fn a_notice_that_comes_eight_times_at_once_credits_once() {
+    let bench = Bench::new();
+    let number = bench.passenger(1);
+    let order = bench.order(number, 5_000);
+    let notice = notice("T1", &order, 5_000, NOW);
+    let credits = std::thread::scope(|scope| {
+        let credit = || bench.store.credit_recharge(&notice, NOW).unwrap();
+        let threads = [(); 8].map(|()| scope.spawn(credit));
+        threads.map(|thread| thread.join().unwrap())
+    });
+    let booked = credits
+        .iter()
+        .filter(|credit| **credit != Credit::Repeated)
+        .count();
+    assert_eq!((booked, bench.balance(number)), (1, 5_000));
+}
+
+#[test]
 fn a_notice_over_another_amount_is_refused_and_books_nothing() {
     let bench = Bench::new();
     let number = bench.passenger(1);

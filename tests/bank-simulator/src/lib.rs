@@ -1,1 +1,9 @@
-//! A bank as its own process: takes a payment, sends signed callbacks
+#![doc = include_str!("../README.md")]
+
+mod bank;
+mod delivery;
+mod key;
+
+pub use bank::{Bank, Repeat, router};
+pub use delivery::Notice;
+pub use key::{BankKey, KeyError, KeyFiles};
