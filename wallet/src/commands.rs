@@ -1,0 +1,125 @@
+mod amount;
+mod statement;
+
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+use obol_console::{Mode, Outcome, replace_atomically, unix_now, utc_text};
+use obol_credential::{Nonce, UnixTime};
+use obol_wallet::{KeyError, Scale, Wallet};
+use thiserror::Error;
+
+pub(crate) use amount::Amount;
+pub(crate) use statement::statement;
+
+/// How results are printed.
+#[derive(Clone, Copy)]
+pub(crate) enum Output {
+    People,
+    Json,
+}
+
+/// From the flag `--json`.
+impl From<bool> for Output {
+    fn from(json: bool) -> Self {
+        if json { Self::Json } else { Self::People }
+    }
+}
+
+/// Where a boarding code goes.
+pub(crate) struct Shown {
+    png: Option<(PathBuf, Scale)>,
+    text: Option<()>,
+}
+
+impl Shown {
+    /// From the arguments `--png`, `--text` and `--scale`.
+    pub(crate) fn new(png: Option<PathBuf>, text: bool, scale: Scale) -> Self {
+        Self {
+            png: png.map(|path| (path, scale)),
+            text: text.then_some(()),
+        }
+    }
+}
+
+#[derive(Debug, Error, Diagnostic)]
+#[error("{} is enrolled already, as account {account}", folder.display())]
+#[diagnostic(help("nothing is left to do; for another account give another folder as --dir"))]
+struct AlreadyEnrolled {
+    folder: PathBuf,
+    account: u64,
+}
+
+#[derive(Debug, Error, Diagnostic)]
+#[error("no nonce could be drawn")]
+#[diagnostic(help("check the machine's source of randomness"))]
+struct NoNonce(#[source] KeyError);
+
+pub(crate) async fn enrol(folder: &Path, platform: &str, trust: &Path) -> miette::Result<Outcome> {
+    let mut wallet = Wallet::create(folder, platform, trust)?;
+    if let Ok(passenger) = wallet.passenger() {
+        let (folder, account) = (folder.to_owned(), passenger.account);
+        return Err(AlreadyEnrolled { folder, account }.into());
+    }
+    let passenger = wallet.platform(unix_now)?.enrol().await?;
+    println!("account  {}", passenger.account);
+    wallet.enrolled(passenger)?;
+    Ok(Outcome::Done)
+}
+
+pub(crate) async fn recharge(
+    folder: &Path,
+    amount: Amount,
+    output: Output,
+) -> miette::Result<Outcome> {
+    let wallet = Wallet::open(folder)?;
+    wallet.passenger()?;
+    let order = wallet.platform(unix_now)?.recharge(amount.minor()).await?;
+    match output {
+        Output::Json => println!("{}", json(&order)),
+        Output::People => {
+            println!("order   {}", plain(&order.order));
+            println!("amount  {amount}");
+            println!("pay at  {}", plain(&order.pay_url));
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+pub(crate) async fn refresh(folder: &Path) -> miette::Result<Outcome> {
+    let mut wallet = Wallet::open(folder)?;
+    let passenger = wallet.passenger()?.clone();
+    let held = wallet.platform(unix_now)?.refresh(&passenger).await?;
+    let expires_at = held.expires_at();
+    wallet.hold(held)?;
+    println!("credential until  {}", utc_text(expires_at.0));
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn show(folder: &Path, shown: &Shown, at: Option<u32>) -> miette::Result<Outcome> {
+    let mut wallet = Wallet::open(folder)?;
+    let mut nonce = [0; 4];
+    getrandom::fill(&mut nonce).map_err(|error| NoNonce(error.into()))?;
+    let code = wallet.present(UnixTime(at.unwrap_or_else(unix_now)), Nonce(nonce))?;
+    if let Some((path, scale)) = &shown.png {
+        replace_atomically(path, &code.symbol().to_png(*scale), Mode::Public)?;
+    }
+    if shown.text.is_some() {
+        println!("{}", code.text());
+    }
+    if shown.png.is_none() && shown.text.is_none() {
+        print!("{}", code.symbol().to_terminal());
+    }
+    Ok(Outcome::Done)
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("strings and numbers are JSON")
+}
+
+/// Text of the platform's, without anything that could steer a terminal.
+fn plain(text: &str) -> String {
+    text.chars()
+        .map(|letter| if letter.is_control() { '?' } else { letter })
+        .collect()
+}
