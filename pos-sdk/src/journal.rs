@@ -3,14 +3,12 @@
 mod check;
 mod error;
 mod schema;
+mod uplink;
 
 use std::path::{Path, PathBuf};
 
 use obol_credential::{Cti, Encoded, Kid, Nonce, UnixTime};
-use obol_tap::{
-    Acknowledgement, Epoch, FareCharged, Head, RecordStatus, SEGMENT_RECORDS_MAX, TapRecord,
-    TerminalName, UnsignedSegment,
-};
+use obol_tap::{Epoch, FareCharged, Head, TapRecord, TerminalName};
 use obol_verifier_sdk::{CodeIdentity, Verified};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
@@ -289,87 +287,6 @@ impl Journal {
         .collect()
     }
 
-    /// The next segment to upload: the records behind the watermark, a thousand at most. `None`
-    /// when everything is uploaded.
-    ///
-    /// # Errors
-    /// [`JournalError`] when the journal cannot be read or its records make no segment.
-    pub fn next_segment(&self) -> Result<Option<UnsignedSegment>, JournalError> {
-        let (watermark, head) = self.uplink()?;
-        let records: Vec<Vec<u8>> = self.rows(
-            "SELECT bytes FROM record WHERE seq > ?1 ORDER BY seq LIMIT ?2",
-            params![watermark, SEGMENT_RECORDS_MAX],
-            |row| row.get(0),
-        )?;
-        if records.is_empty() {
-            return Ok(None);
-        }
-        UnsignedSegment::new(&self.terminal, self.epoch, watermark + 1, head, &records)
-            .map(Some)
-            .map_err(|source| JournalError::Segment {
-                path: self.path.clone(),
-                source,
-            })
-    }
-
-    /// Moves the watermark as far as the platform holds the journal, and durably so.
-    ///
-    /// # Errors
-    /// [`AcknowledgementRefused`] when the acknowledgement is not about this journal as it stands
-    /// here; the watermark stays.
-    pub fn acknowledge(
-        &mut self,
-        acknowledgement: &Acknowledgement,
-    ) -> Result<u64, AcknowledgementRefused> {
-        let held = acknowledgement.watermark;
-        self.compare(acknowledgement)?;
-        schema::sync_commits(&self.connection)
-            .and_then(|()| {
-                self.connection.execute(
-                    "UPDATE uplink SET watermark = ?1, head = ?2",
-                    params![held, acknowledgement.head.0],
-                )
-            })
-            .map_err(self.failed("move the watermark of"))
-            .map_err(refused)?;
-        Ok(held)
-    }
-
-    fn compare(&self, acknowledgement: &Acknowledgement) -> Result<(), AcknowledgementRefused> {
-        let found = acknowledgement.watermark;
-        let watermark = self.watermark().map_err(refused)?;
-        let last = self.last_seq().map_err(refused)?;
-        if acknowledgement.epoch != self.epoch {
-            return Err(AcknowledgementRefused::AnotherEpoch {
-                expected: self.epoch,
-                found: acknowledgement.epoch,
-            });
-        }
-        if found > last {
-            return Err(AcknowledgementRefused::Ahead { found, last });
-        }
-        let expected = self.head_at(found).map_err(refused)?;
-        if acknowledgement.head != expected {
-            return Err(AcknowledgementRefused::AnotherHead {
-                seq: found,
-                expected,
-                found: acknowledgement.head,
-            });
-        }
-        if found > watermark {
-            return Ok(());
-        }
-        let conflict = |status: &RecordStatus| *status == RecordStatus::Conflict;
-        let mut records = acknowledgement.records.iter();
-        Err(match records.find(|record| conflict(&record.status)) {
-            Some(record) => AcknowledgementRefused::Conflict { seq: record.seq },
-            None => AcknowledgementRefused::NoProgress {
-                expected: watermark + 1,
-                found,
-            },
-        })
-    }
-
     /// The terminal whose journal this is.
     #[must_use]
     pub fn terminal(&self) -> &TerminalName {
@@ -391,22 +308,6 @@ impl Journal {
             Some(tail) => Ok(tail.seq),
             None => self.check_end().map(|tail| tail.seq),
         }
-    }
-
-    /// The last record that the platform holds; 0 for none.
-    ///
-    /// # Errors
-    /// [`JournalError`] when the journal cannot be read.
-    pub fn watermark(&self) -> Result<u64, JournalError> {
-        self.uplink().map(|(watermark, _)| watermark)
-    }
-
-    fn uplink(&self) -> Result<(u64, Head), JournalError> {
-        self.connection
-            .query_row("SELECT watermark, head FROM uplink", [], |row| {
-                Ok((row.get(0)?, Head(row.get(1)?)))
-            })
-            .map_err(self.failed("read"))
     }
 
     fn known_tail(&mut self) -> Result<Tail, JournalError> {
@@ -465,10 +366,6 @@ impl Journal {
         let path = self.path.clone();
         move |source| JournalError::of(path, doing, source)
     }
-}
-
-fn refused(source: JournalError) -> AcknowledgementRefused {
-    AcknowledgementRefused::Journal { source }
 }
 
 fn code(row: &Row<'_>) -> rusqlite::Result<CodeIdentity> {

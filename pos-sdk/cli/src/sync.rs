@@ -1,8 +1,7 @@
 use miette::Diagnostic;
 use obol_console::{Mode, Outcome, replace_atomically, unix_now};
-use obol_issuer_client::IssuerClient;
 use obol_pos_sdk::{FarePack, Provisioning, Trust, TrustRefused, UnixTime};
-use obol_transport::{HttpsClient, Problem};
+use obol_transport::{Bytes, HttpsClient, Problem};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -22,18 +21,19 @@ enum SyncError {
         #[diagnostic_source]
         source: TrustRefused,
     },
-    #[error("the platform refused the fare pack: {0}")]
+    #[error("{url} is refused: {problem}")]
     #[diagnostic(
-        code(refused::platform),
-        help("the platform's log names the request and the reason")
+        code(refused::service),
+        help("the service's log names the request and the reason")
     )]
-    Problem(Problem),
-    #[error("the platform's fare pack was not taken: {0}")]
-    #[diagnostic(
-        code(refused::fares),
-        help("check that platform and terminal are of the same release")
-    )]
-    Fares(String),
+    Problem { url: String, problem: Problem },
+    #[error("{url} does not answer with {expected}: {found}")]
+    #[diagnostic(help("check the address and that service and terminal are of the same release"))]
+    WrongReply {
+        url: String,
+        expected: &'static str,
+        found: String,
+    },
 }
 
 #[derive(Serialize)]
@@ -68,13 +68,12 @@ pub(crate) fn sync(folder: &Folder, format: Format) -> miette::Result<Outcome> {
 }
 
 async fn fetch_trust(folder: &Folder, provisioning: &Provisioning) -> miette::Result<Trust> {
-    let (anchor, identity) = credentials(provisioning)?;
-    let client = IssuerClient::new(&provisioning.issuer_url, &anchor, identity);
-    let bytes = client.trust_bundle().await?;
+    let url = format!("{}/v1/trust-bundle", provisioning.issuer_url);
+    let bytes = fetch("issuer", &url, "a trust bundle", provisioning).await?;
     let root = folder.root(provisioning)?;
     let refused = |source| SyncError::Trust { source };
     let trust = Trust::from_bundle(&bytes, &root).map_err(refused)?;
-    let in_use = folder.trust(provisioning)?;
+    let in_use = in_use(folder, provisioning);
     trust
         .may_replace(in_use.as_ref(), UnixTime(unix_now()))
         .map_err(refused)?;
@@ -82,21 +81,52 @@ async fn fetch_trust(folder: &Folder, provisioning: &Provisioning) -> miette::Re
     Ok(trust)
 }
 
+/// The stored bundle, if it is any good. One that is not must not keep a good one out.
+fn in_use(folder: &Folder, provisioning: &Provisioning) -> Option<Trust> {
+    match folder.trust(provisioning) {
+        Ok(trust) => trust,
+        Err(unusable) => {
+            eprintln!("note: {unusable}; it is replaced");
+            None
+        }
+    }
+}
+
 async fn fetch_fares(folder: &Folder, provisioning: &Provisioning) -> miette::Result<FarePack> {
-    let (anchor, identity) = credentials(provisioning)?;
-    let client = HttpsClient::expecting("platform", &anchor, Some(identity));
+    const EXPECTED: &str = "a fare pack";
     let url = format!("{}/v1/fare-pack", provisioning.platform_url);
-    let reply = client
-        .get(&url)
-        .await?
-        .success()
-        .map_err(SyncError::Problem)?;
+    let bytes = fetch("platform", &url, EXPECTED, provisioning).await?;
+    let fares = FarePack::decode(&bytes).map_err(|malformed| SyncError::WrongReply {
+        url,
+        expected: EXPECTED,
+        found: malformed.to_string(),
+    })?;
+    replace_atomically(&folder.fares_path(), &bytes, Mode::Public)?;
+    Ok(fares)
+}
+
+/// The CBOR at `url`, from a server whose certificate carries `role`.
+async fn fetch(
+    role: &str,
+    url: &str,
+    expected: &'static str,
+    provisioning: &Provisioning,
+) -> miette::Result<Bytes> {
+    let (anchor, identity) = credentials(provisioning)?;
+    let client = HttpsClient::expecting(role, &anchor, Some(identity));
+    let url = url.to_owned();
+    let reply = match client.get(&url).await?.success() {
+        Ok(reply) => reply,
+        Err(problem) => return Err(SyncError::Problem { url, problem }.into()),
+    };
     if reply.content_type != "application/cbor" {
         let found = format!("content type {:?}", reply.content_type);
-        return Err(SyncError::Fares(found).into());
+        return Err(SyncError::WrongReply {
+            url,
+            expected,
+            found,
+        }
+        .into());
     }
-    let fares = FarePack::decode(&reply.body)
-        .map_err(|malformed| SyncError::Fares(malformed.to_string()))?;
-    replace_atomically(&folder.fares_path(), &reply.body, Mode::Public)?;
-    Ok(fares)
+    Ok(reply.body)
 }

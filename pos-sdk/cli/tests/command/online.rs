@@ -205,6 +205,34 @@ fn a_bundle_of_another_root_is_refused_and_the_old_one_stays() {
 }
 
 #[test]
+fn a_damaged_stored_bundle_is_replaced_by_a_good_one() {
+    let online = Online::new();
+    let path = online.world.path("trust-bundle.cbor");
+    fs::write(&path, b"damaged").unwrap();
+    let said = online.world.run(&["sync"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(
+        said.err
+            .starts_with("note: cannot use the stored trust bundle"),
+        "{said:?}"
+    );
+    online.ride(1);
+}
+
+#[test]
+fn a_terminal_without_the_platforms_trust_is_told_so() {
+    let online = Online::new();
+    let stranger = Access::new();
+    let request = fs::read_to_string(online.world.path("terminal.csr")).unwrap();
+    fs::write(online.world.path("terminal.pem"), stranger.sign(&request)).unwrap();
+    online
+        .world
+        .run(&["sync"])
+        .two_lines(2, "refused this client's certificate");
+    assert!(!online.world.path("trust-bundle.cbor").exists());
+}
+
+#[test]
 fn a_platform_that_cannot_be_reached_costs_nothing() {
     let online = Online::new();
     assert_eq!(online.world.run(&["sync"]).code, 0);
