@@ -22,7 +22,7 @@ use p256::pkcs8::{EncodePublicKey, LineEnding};
 
 /// When everything of a test arrives.
 pub(crate) const RECEIVED_AT: UnixTime = NOW.plus(3_600);
-/// The fare of class 1.
+/// The fare of class 1 before [`LATER`].
 pub(crate) const FARE: i64 = 200;
 
 /// A store in a directory of its own. When it goes, its books must be whole.
@@ -196,7 +196,9 @@ impl Terminal {
     }
 
     pub(crate) fn tap_at(&mut self, code: &Mint, accepted_at: UnixTime) -> &mut Terminal {
-        let fare = price(&pack(), 1, accepted_at).unwrap();
+        let packs = packs();
+        let fares = packs.iter().map(|pack| price(pack, 1, accepted_at));
+        let fare = fares.flatten().next().unwrap();
         let (pack_id, rule) = (PackId(fare.pack_id.0), fare.rule.0);
         self.tap_charging(
             code,
@@ -256,7 +258,7 @@ impl Terminal {
             trust: TrustStore::new(&keys),
             operator: operator(),
         };
-        let packs = [pack()];
+        let packs = packs();
         Upload::examine(
             &segment,
             &Intake {
@@ -268,13 +270,25 @@ impl Terminal {
     }
 }
 
-/// Class 1 pays [`FARE`] until half an hour after `NOW`, then one more than that.
+/// From here on class 1 pays [`LATER_FARE`].
+pub(crate) const LATER: UnixTime = NOW.plus(95);
+/// The fare of class 1 from [`LATER`] on.
+pub(crate) const LATER_FARE: i64 = 300;
+
+/// Class 1 pays [`FARE`] before [`LATER`].
 pub(crate) fn pack() -> FarePack {
+    pack_of(FARE, NOW.minus(86_400), LATER.minus(1))
+}
+
+fn packs() -> [FarePack; 2] {
+    [pack(), pack_of(LATER_FARE, LATER, NOW.plus(86_400))]
+}
+
+fn pack_of(fare: i64, from: UnixTime, until: UnixTime) -> FarePack {
     let rule = FareRule {
         id: RuleId(10),
         class: 1,
-        amount_minor: FARE as u32,
+        amount_minor: fare as u32,
     };
-    let cny = Currency::new("CNY").unwrap();
-    FarePack::new(cny, NOW.minus(86_400), NOW.plus(86_400), vec![rule]).unwrap()
+    FarePack::new(Currency::new("CNY").unwrap(), from, until, vec![rule]).unwrap()
 }

@@ -10,12 +10,12 @@ use obol_payment::ride::{RideOrder, Upload, charged};
 use obol_store::{FraudCase, Statement};
 use proptest::prelude::*;
 
-use crate::bench::{Bench, FARE, Terminal, code};
+use crate::bench::{Bench, Terminal, code};
 
 const RIDERS: [Cti; 2] = [Cti([1; 8]), Cti([2; 8])];
 const UNKNOWN: Cti = Cti([3; 8]);
 
-/// Three journals, one record per upload: honest rides, codes used at two and three terminals,
+/// Three journals, one record per upload, across a change of fares: honest rides, codes used at two and three terminals,
 /// counters used twice, and one code that quarrels with two others.
 static UPLOADS: LazyLock<Vec<Upload>> = LazyLock::new(|| {
     let [one, two] = RIDERS;
@@ -96,21 +96,32 @@ fn the_rides_that_are_charged_are_the_ones_the_definition_names() {
         .iter()
         .map(|(identity, counter, order)| (*identity, *counter, order));
     let expected: BTreeSet<String> = charged(all).map(|(_, key)| key.to_string()).collect();
+    let fare_of = |key: &String| {
+        let entries = UPLOADS.iter().flat_map(Upload::entries);
+        let rides = entries.filter_map(|entry| entry.ride.as_ref().ok());
+        let mut rides = rides.filter(|ride| ride.key().to_string() == *key);
+        i64::from(rides.next().unwrap().fare().amount_minor)
+    };
     let seen = seen(UPLOADS.iter());
-    let lines = seen
+    let lines: Vec<_> = seen
         .statements
         .iter()
-        .flat_map(|statement| &statement.lines);
-    let unidentified = expected.iter().filter(|key| key.ends_with("/4")).count();
-    let found: BTreeSet<String> = lines.map(|line| line.reference.clone()).collect();
+        .flat_map(|statement| &statement.lines)
+        .collect();
+    let found: BTreeSet<String> = lines.iter().map(|line| line.reference.clone()).collect();
     assert!(found.is_subset(&expected), "{found:?} {expected:?}");
-    assert_eq!(found.len() + unidentified, expected.len());
+    for line in &lines {
+        assert_eq!(line.amount.minor(), -fare_of(&line.reference));
+    }
+    let sum = |keys: &BTreeSet<String>| keys.iter().map(fare_of).sum::<i64>();
+    let unidentified = &expected - &found;
+    assert_eq!(unidentified.len(), 1);
     assert_eq!(
         seen.balances,
         [
-            (2000, -FARE * found.len() as i64),
-            (2100, FARE * expected.len() as i64),
-            (9000, FARE * unidentified as i64),
+            (2000, -sum(&found)),
+            (2100, sum(&expected)),
+            (9000, sum(&unidentified))
         ]
     );
 }
