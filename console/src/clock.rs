@@ -5,8 +5,9 @@ use time::macros::format_description;
 
 /// Seconds since 1970-01-01 UTC, leap seconds not counted.
 ///
-/// The one place in the workspace that asks the operating system for the time. A clock before 1970 reads as 0 and
-/// one after 2106 as `u32::MAX`: both are refused by every rule about freshness, which is what such a clock deserves.
+/// The one place in the workspace that asks the operating system for the time. A clock before 1970
+/// reads as 0 and one after 2106 as `u32::MAX`: both are refused by every rule about freshness,
+/// which is what such a clock deserves.
 #[must_use]
 #[allow(clippy::disallowed_methods)] // the reason for this function
 pub fn unix_now() -> u32 {

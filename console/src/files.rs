@@ -76,7 +76,8 @@ pub fn write_new_atomically(path: &Path, bytes: &[u8], mode: Mode) -> Result<(),
     }
 }
 
-/// Writes a file over whatever is there: after a crash it holds the old bytes or the new ones, whole.
+/// Writes a file over whatever is there: after a crash it holds the old bytes or the new ones,
+/// whole.
 ///
 /// # Errors
 /// [`FileError::Write`]; the old file is untouched.

@@ -44,7 +44,8 @@ pub async fn until_stopped(stdin: StopOnStdin) -> io::Result<()> {
     Ok(())
 }
 
-/// A thread of its own: tokio's stdin would keep the runtime from shutting down while the read blocks.
+/// A thread of its own: tokio's stdin would keep the runtime from shutting down while the read
+/// blocks.
 async fn stdin_closed() {
     let (sender, receiver) = oneshot::channel::<()>();
     std::thread::spawn(move || {

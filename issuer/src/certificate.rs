@@ -193,3 +193,75 @@ fn seconds(time: ASN1Time) -> Result<UnixTime, &'static str> {
         .map(UnixTime)
         .map_err(|_| "its validity is not 1970 to 2106")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, CustomExtension, KeyPair, PKCS_ED25519};
+    use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PublicKeyData};
+
+    /// DER of `SEQUENCE { UTF8String "x", INTEGER 4294967295 }`: every class.
+    const EVERY_CLASS: &[u8] = b"\x30\x0a\x0c\x01x\x02\x05\x00\xff\xff\xff\xff";
+
+    fn certificate(key: &KeyPair, scopes: &[&[u8]]) -> Vec<u8> {
+        let mut params = CertificateParams::default();
+        params.not_before = time::OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
+        params.not_after = time::OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
+        let oid = [1, 3, 6, 1, 4, 1, 59999, 1, 2];
+        let extension = |der: &&[u8]| CustomExtension::from_oid_content(&oid, der.to_vec());
+        params.custom_extensions = scopes.iter().map(extension).collect();
+        params.self_signed(key).unwrap().pem().into_bytes()
+    }
+
+    #[test]
+    fn the_entry_repeats_the_certificate_on_either_curve() {
+        let curves = [
+            (&PKCS_ECDSA_P384_SHA384, Algorithm::Esp384, 48),
+            (&PKCS_ECDSA_P256_SHA256, Algorithm::Esp256, 32),
+        ];
+        for (kind, algorithm, coordinate) in curves {
+            let key = KeyPair::generate_for(kind).unwrap();
+            let read = IssuerCertificate::from_pem(&certificate(&key, &[EVERY_CLASS])).unwrap();
+            let entry = read.entry();
+            assert_eq!(
+                (entry.algorithm, entry.operator, entry.classes),
+                (algorithm, "x", u32::MAX)
+            );
+            assert_eq!(entry.not_before, UnixTime(1_700_000_000));
+            assert_eq!(entry.not_after, UnixTime(1_800_000_000));
+            let point = key.public_key_raw();
+            assert_eq!(entry.point[1..], point[1..=coordinate]);
+            assert_eq!(entry.point[0], 2 + (point[2 * coordinate] & 1));
+            assert_eq!(read.spki(), SpkiId::of(&key.subject_public_key_info()));
+            assert!(read.serves(31) && !read.serves(32));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_issuer_certificate_is_refused_with_the_rule() {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
+        let rule = |pem: &[u8]| IssuerCertificate::from_pem(pem).unwrap_err();
+        let good = certificate(&key, &[EVERY_CLASS]);
+        assert_eq!(rule(b""), "not PEM");
+        assert_eq!(
+            rule(key.serialize_pem().as_bytes()),
+            "the PEM block is no certificate"
+        );
+        assert_eq!(
+            rule(&[good.as_slice(), &good].concat()),
+            "something follows the certificate"
+        );
+        assert_eq!(rule(&certificate(&key, &[])), "it has no scope");
+        assert_eq!(
+            rule(&certificate(&key, &[EVERY_CLASS, EVERY_CLASS])),
+            "it has no scope"
+        );
+        assert_eq!(
+            rule(&certificate(&key, &[&EVERY_CLASS[..8]])),
+            "it has no scope"
+        );
+        let edwards = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        let pem = certificate(&edwards, &[EVERY_CLASS]);
+        assert_eq!(rule(&pem), "its key is not on P-384 or P-256");
+    }
+}

@@ -57,14 +57,15 @@ pub struct HttpsClient {
 }
 
 impl HttpsClient {
-    /// A client that believes every server certificate of `anchor` whose host name fits, and shows `identity`.
+    /// A client that believes every server certificate of `anchor` whose host name fits, and shows
+    /// `identity`.
     #[must_use]
     pub fn new(anchor: &TrustAnchor, identity: Option<Identity>) -> Self {
         Self::with_role(anchor, identity, None)
     }
 
-    /// As [`HttpsClient::new`], but the server's certificate must also be of `role` (`obol://ROLE/…`): another member
-    /// of the deployment cannot stand in for it.
+    /// As [`HttpsClient::new`], but the server's certificate must also be of `role`
+    /// (`obol://ROLE/…`): another member of the deployment cannot stand in for it.
     #[must_use]
     pub fn expecting(role: &str, anchor: &TrustAnchor, identity: Option<Identity>) -> Self {
         Self::with_role(anchor, identity, Some(role))

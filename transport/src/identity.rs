@@ -118,7 +118,8 @@ impl Identity {
         })
     }
 
-    /// SHA-256 of the certificate's DER SubjectPublicKeyInfo: what stands in the other side's register.
+    /// SHA-256 of the certificate's DER SubjectPublicKeyInfo: what stands in the other side's
+    /// register.
     #[must_use]
     pub fn spki(&self) -> [u8; 32] {
         self.spki

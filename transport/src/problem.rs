@@ -67,7 +67,8 @@ impl Problem {
         )
     }
 
-    /// Reads the problem of a reply that is no success; a reply that is no RFC 9457 document becomes the code
+    /// Reads the problem of a reply that is no success; a reply that is no RFC 9457 document
+    /// becomes the code
     /// `unexpected-reply`.
     #[must_use]
     pub fn from_reply(reply: &Reply) -> Self {
@@ -113,7 +114,8 @@ impl IntoResponse for Problem {
     }
 }
 
-/// What the router refuses by itself (no route, wrong method, body too large, bad JSON) becomes a problem too.
+/// What the router refuses by itself (no route, wrong method, body too large, bad JSON) becomes a
+/// problem too.
 pub(crate) async fn as_problem(response: Response) -> Response {
     let status = response.status();
     let content_type = response

@@ -1,8 +1,9 @@
 //! Why a server ended a connection, kept until the request that used it fails.
 //!
-//! In TLS 1.3 a client's handshake is over before the server has judged its certificate, so the alert arrives on a
-//! connection that is already in the pool. If it arrives before the request is handed over, the HTTP library reports
-//! a closed connection and drops the reason. Here it is kept, per server, until the next connection to that server.
+//! In TLS 1.3 a client's handshake is over before the server has judged its certificate, so the
+//! alert arrives on a connection that is already in the pool. If it arrives before the request is
+//! handed over, the HTTP library reports a closed connection and drops the reason. Here it is kept,
+//! per server, until the next connection to that server.
 
 use std::collections::HashMap;
 use std::io;

@@ -22,8 +22,8 @@ impl fmt::Debug for NewIdentity {
     }
 }
 
-/// Makes a P-256 key and a certificate request for `uri` (`obol://ROLE/NAME`); `hosts` are the DNS names and IP
-/// addresses under which a server is reached, none for a client.
+/// Makes a P-256 key and a certificate request for `uri` (`obol://ROLE/NAME`); `hosts` are the DNS
+/// names and IP addresses under which a server is reached, none for a client.
 ///
 /// # Errors
 /// [`IdentityError::BadUri`], and [`IdentityError::BadName`] when a host is not ASCII.

@@ -43,8 +43,9 @@ const MAX_HEADER_LIST: u32 = 16 * 1024;
 
 /// Serves until `shutdown` ends, then lets open requests finish for ten seconds.
 ///
-/// On a listener that requires client certificates each request carries a [`Peer`] extension. Every refusal leaves as
-/// an RFC 9457 problem; a failed handshake is logged with its reason and the client's address.
+/// On a listener that requires client certificates each request carries a [`Peer`] extension. Every
+/// refusal leaves as an RFC 9457 problem; a failed handshake is logged with its reason and the
+/// client's address.
 ///
 /// # Errors
 /// What `shutdown` itself ended with; a failing `accept` is logged and tried again.
@@ -140,7 +141,8 @@ impl Door {
             Ok(peer) => peer,
             Err(reason) => return warn!(%address, %reason, "TLS peer refused"),
         };
-        // ALPN has decided; waiting for a preface to tell the versions apart would have no deadline.
+        // ALPN has decided; waiting for a preface to tell the versions apart would have no
+        // deadline.
         let http = match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => self.http.clone().http2_only(),
             _ => self.http.clone().http1_only(),
@@ -186,7 +188,8 @@ fn too_slow() -> Response {
     .into_response()
 }
 
-/// Closing at once with the client's bytes unread would send a reset, which can overtake the alert that says why.
+/// Closing at once with the client's bytes unread would send a reset, which can overtake the alert
+/// that says why.
 async fn linger(mut stream: TcpStream) {
     let drained = async {
         stream.shutdown().await?;

@@ -27,7 +27,8 @@ pub enum ClientAuth {
 
 /// TLS 1.3 for [`crate::serve`]; HTTP/2 and HTTP/1.1 by ALPN.
 ///
-/// Sessions are not resumed, so that each connection shows its certificate and is judged by today's date.
+/// Sessions are not resumed, so that each connection shows its certificate and is judged by today's
+/// date.
 #[must_use]
 pub fn server_config(identity: Identity, clients: ClientAuth) -> Arc<ServerConfig> {
     let builder = ServerConfig::builder_with_provider(shared_provider())
@@ -47,7 +48,8 @@ pub fn server_config(identity: Identity, clients: ClientAuth) -> Arc<ServerConfi
     Arc::new(config)
 }
 
-/// TLS 1.3 for a client; with `role`, a server of any other role is refused though its chain is valid.
+/// TLS 1.3 for a client; with `role`, a server of any other role is refused though its chain is
+/// valid.
 pub(crate) fn client_config(
     anchor: &TrustAnchor,
     identity: Option<Identity>,

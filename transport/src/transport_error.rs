@@ -35,7 +35,8 @@ pub enum TransportError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The server ended the handshake with an alert about this client's certificate (RFC 8446 section 6.2).
+    /// The server ended the handshake with an alert about this client's certificate (RFC 8446
+    /// section 6.2).
     #[error("the server {url} refused this client's certificate (alert {alert})")]
     #[diagnostic(help("{}", certificate_advice(alert)))]
     CertificateRefused {

@@ -42,7 +42,8 @@ enum Command {
     },
     /// Fetch a new credential for a fresh device key.
     Refresh,
-    /// Show the next boarding code, with no network: in the terminal unless a file or text is asked for.
+    /// Show the next boarding code, with no network: in the terminal unless a file or text is asked
+    /// for.
     Show {
         /// Write the QR code to this PNG file.
         #[arg(long)]
