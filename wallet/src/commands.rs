@@ -79,7 +79,7 @@ pub(crate) async fn recharge(
         Output::Json => println!("{}", json(&order)),
         Output::People => {
             println!("order   {}", plain(&order.order));
-            println!("amount  {amount}");
+            println!("amount  {amount} {}", plain(&order.currency));
             println!("pay at  {}", plain(&order.pay_url));
         }
     }
@@ -96,11 +96,14 @@ pub(crate) async fn refresh(folder: &Path) -> miette::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-pub(crate) fn show(folder: &Path, shown: &Shown, at: Option<u32>) -> miette::Result<Outcome> {
+pub(crate) fn show(folder: &Path, shown: &Shown, clock_offset: i32) -> miette::Result<Outcome> {
     let mut wallet = Wallet::open(folder)?;
     let mut nonce = [0; 4];
     getrandom::fill(&mut nonce).map_err(|error| NoNonce(error.into()))?;
-    let code = wallet.present(UnixTime(at.unwrap_or_else(unix_now)), Nonce(nonce))?;
+    let code = wallet.present(
+        UnixTime(unix_now().saturating_add_signed(clock_offset)),
+        Nonce(nonce),
+    )?;
     if let Some((path, scale)) = &shown.png {
         replace_atomically(path, &code.symbol().to_png(*scale), Mode::Public)?;
     }

@@ -54,9 +54,9 @@ enum Command {
         /// Pixels a side of one module in the PNG, 1 to 40.
         #[arg(long, default_value = "8", value_parser = scale)]
         scale: Scale,
-        /// Make the code for this time, seconds since 1970 UTC, instead of now.
-        #[arg(long)]
-        at: Option<u32>,
+        /// Make the code as a phone would whose clock is so many seconds ahead, or behind.
+        #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+        clock_offset: i32,
     },
     /// Print what happened on the account.
     Statement {
@@ -85,8 +85,8 @@ async fn main() -> ExitCode {
             png,
             text,
             scale,
-            at,
-        } => commands::show(&dir, &Shown::new(png, text, scale), at),
+            clock_offset,
+        } => commands::show(&dir, &Shown::new(png, text, scale), clock_offset),
         Command::Statement { json } => commands::statement(&dir, Output::from(json)).await,
     };
     obol_console::run(result)

@@ -19,8 +19,12 @@ pub struct Order {
     pub order: String,
     /// Where to pay.
     pub pay_url: String,
+    /// Where the bank tells the platform that it was paid.
+    pub notify_url: String,
     /// What to pay, minor units.
     pub amount_minor: i64,
+    /// ISO 4217.
+    pub currency: String,
 }
 
 /// What happened on an account.

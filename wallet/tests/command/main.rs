@@ -71,7 +71,8 @@ async fn a_phone_enrols_recharges_fetches_a_credential_and_shows_a_code_offline(
     let (folder, platform) = enrolled().await;
     let order = done(folder.path(), &["recharge", "50.00", "--json"]).await;
     let order: Value = serde_json::from_str(&order).unwrap();
-    let expected = json!({ "order": "r-1", "pay_url": "https://bank/r-1", "amount_minor": 5_000 });
+    let expected = json!({ "order": "r-1", "pay_url": "https://bank/r-1", "amount_minor": 5_000,
+        "notify_url": "https://platform/notify", "currency": "CNY" });
     assert_eq!(order, expected);
     done(folder.path(), &["refresh"]).await;
     let statement = done(folder.path(), &["statement"]).await;
@@ -209,7 +210,7 @@ async fn each_step_out_of_order_says_which_comes_first() {
 async fn an_expired_credential_is_refused_on_the_phone() {
     let (folder, _platform) = enrolled().await;
     done(folder.path(), &["refresh"]).await;
-    let (code, error, _) = refused(folder.path(), &["show", "--at", "4294967295"]).await;
+    let (code, error, _) = refused(folder.path(), &["show", "--clock-offset", "86401"]).await;
     assert_eq!(code, 1);
     assert!(
         error.starts_with("error: the credential ended at "),

@@ -122,7 +122,8 @@ async fn recharges(State(shared): State<Shared>, headers: HeaderMap, body: Bytes
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         return Problem::new(status, "amount", "Too much", "at most 1000.00").into_response();
     }
-    let order = json!({ "order": "r-1", "pay_url": "https://bank/r-1", "amount_minor": amount });
+    let order = json!({ "order": "r-1", "pay_url": "https://bank/r-1", "amount_minor": amount,
+        "notify_url": "https://platform/notify", "currency": "CNY" });
     (StatusCode::CREATED, order.to_string()).into_response()
 }
 
