@@ -59,7 +59,7 @@ async fn main() -> ExitCode {
     let ran = tokio::task::spawn_blocking(move || run(&dir));
     // Ctrl-C ends the demo at once; every service ends with it, since its standard input closes.
     let result = tokio::select! {
-        stopped = until_stopped(StopOnStdin::Ignored) => {
+        stopped = until_stopped(StopOnStdin::Ignore) => {
             let code = u8::from(stopped.is_err());
             eprintln!("stopped");
             std::process::exit((130 + code).into());
@@ -116,5 +116,5 @@ async fn wait(world: &World) -> std::io::Result<()> {
     eprintln!("  ../debug/obol-wallet --dir phone-ada show");
     eprintln!("  ../debug/obol-pos --dir bus-1 journal show");
     eprintln!("  ../debug/obol-platform trial-balance --config platform.toml");
-    until_stopped(StopOnStdin::Ignored).await
+    until_stopped(StopOnStdin::Ignore).await
 }

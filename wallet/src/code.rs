@@ -15,7 +15,9 @@ pub struct BoardingCode {
 }
 
 impl BoardingCode {
-    pub(crate) fn of(presentation: &Encoded<PRESENTATION_MAX>) -> Self {
+    /// The code of a presentation.
+    #[must_use]
+    pub fn of(presentation: &Encoded<PRESENTATION_MAX>) -> Self {
         let mut buffer = [0; TEXT_MAX];
         Self {
             text: to_text(presentation, &mut buffer).to_owned(),

@@ -1,5 +1,7 @@
 //! `bank-simulator`: the bank as a process of its own.
 
+mod payer;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,6 +31,8 @@ struct Cli {
 enum Command {
     /// Serve until SIGINT or SIGTERM; prints `ready http://ADDRESS` on standard output.
     Serve(Serve),
+    /// Pay an order, as a passenger's banking app does; prints the bank's answer.
+    Pay(payer::Payment),
     /// Make the bank's key.
     Keygen {
         /// Where to write the private key (PEM, mode 0600); must not exist.
@@ -81,6 +85,7 @@ async fn main() -> ExitCode {
     init_logging();
     obol_console::run(match cli.command {
         Command::Serve(serve) => run(&serve).await,
+        Command::Pay(payment) => payer::pay(&payment).await,
         Command::Keygen { key, public } => keygen(&key, &public),
     })
 }

@@ -1,21 +1,29 @@
+use std::{fs, path::Path};
+
 use obol_credential::{
-    Dynamic, Nonce, Presentation, TEXT_MAX, UnixTime, assemble_presentation, from_text,
-    presentation_signature_input, to_text,
+    Dynamic, Nonce, Presentation, UnixTime, assemble_presentation, from_text,
+    presentation_signature_input,
 };
+use obol_wallet::{BoardingCode, Scale};
 use p256::ecdsa::{Signature, SigningKey, signature::Signer};
 
-/// What a thief makes of a photographed boarding code: its credential, a fresh time, and the
-/// thief's own signature, since the phone's key does not leave the phone.
+use crate::WorldError;
+
+/// Draws what a thief makes of a photographed boarding code: its credential, the time `now`
+/// (seconds since 1970), and the thief's own signature, since the phone's key does not leave the
+/// phone.
+///
+/// # Errors
+/// When the picture cannot be written.
 ///
 /// # Panics
 /// When `photographed` is not a boarding code.
-#[must_use]
-pub fn forged_code(photographed: &str, now: UnixTime) -> String {
+pub fn forge(photographed: &str, now: u32, picture: &Path) -> Result<(), WorldError> {
     let bytes = from_text(photographed.as_bytes()).expect("a boarding code was photographed");
     let presentation = Presentation::decode(&bytes).expect("a boarding code was photographed");
     let credential = presentation.credential().bytes();
     let dynamic = Dynamic {
-        issued_at: now,
+        issued_at: UnixTime(now),
         nonce: Nonce(*b"thif"),
         counter: 1,
     };
@@ -23,5 +31,8 @@ pub fn forged_code(photographed: &str, now: UnixTime) -> String {
     let input = presentation_signature_input(credential, &dynamic).expect("it fitted before");
     let signature: Signature = key.sign(&input);
     let forged = assemble_presentation(credential, &dynamic, &signature.to_bytes().into());
-    to_text(&forged.expect("it fitted before"), &mut [0; TEXT_MAX]).to_owned()
+    let code = BoardingCode::of(&forged.expect("it fitted before"));
+    let scale = Scale::new(8).expect("8 pixels are in range");
+    fs::write(picture, code.symbol().to_png(scale))
+        .map_err(|error| WorldError::new(format!("{}: {error}", picture.display())))
 }

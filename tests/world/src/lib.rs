@@ -14,7 +14,7 @@ mod terminal;
 mod tokens;
 mod world;
 
-pub use forger::forged_code;
+pub use forger::forge;
 pub use passenger::{Passenger, StatementLine};
 pub use process::{Ran, Service, Tool, WorldError};
 pub use terminal::{Network, Scan, Terminal};

@@ -1,7 +1,12 @@
-use std::{ffi::OsStr, fs};
+use std::{
+    ffi::OsStr,
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use crate::{Service, World, WorldError, world::OPERATOR};
 
+const LOG_WITHIN: Duration = Duration::from_secs(10);
 const TARIFF: &str = include_str!("../../../policies/tariffs/flat.toml");
 
 impl World {
@@ -112,6 +117,25 @@ impl World {
     /// When it has not run.
     pub fn log(&self, service: &str) -> Result<String, WorldError> {
         self.read(&format!("logs/{service}.log"))
+    }
+
+    /// Waits until a service has logged `text` so many times.
+    ///
+    /// # Errors
+    /// When it has not within ten seconds.
+    pub fn wait_for_log(&self, service: &str, text: &str, times: usize) -> Result<(), WorldError> {
+        let begun = Instant::now();
+        loop {
+            let found = self.log(service)?.matches(text).count();
+            if found >= times {
+                return Ok(());
+            }
+            if begun.elapsed() > LOG_WITHIN {
+                let missing = format!("{service} logged {text:?} {found} times, not {times}");
+                return Err(WorldError::new(missing));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn serve<A: AsRef<OsStr>>(
