@@ -32,8 +32,9 @@ interop: .venv
 package:
 	cargo package --locked --allow-dirty --quiet $(addprefix -p ,$(SDK))
 
-bench:
-	cargo bench --locked -p obol-tests --bench ride
+bench: setup-demo
+	cargo bench --locked -p obol-bench --bench verify
+	cargo bench --locked -p obol-kms --bench sign
 
 .venv: tests/interop/requirements.txt
 	python3 -m venv .venv
