@@ -3,8 +3,6 @@
 
 SDK = obol-credential obol-tap obol-trust obol-fare obol-verifier-sdk obol-pos-sdk
 PYTHON = .venv/bin/python
-# The terminal's crates without std's company: workspace feature unification would hide it.
-NO_STD = obol-credential obol-tap obol-verifier-sdk
 
 .PHONY: demo test bench setup-demo setup-test check unit e2e interop package
 
@@ -19,6 +17,7 @@ check:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+	cargo build --locked --quiet --manifest-path tests/no-std/Cargo.toml --target-dir target/no-std
 	cargo deny --offline check bans licenses sources
 
 unit:
