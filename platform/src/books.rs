@@ -132,7 +132,11 @@ fn print_trial(balance: &TrialBalance) {
         println!("{code:<28} {dr:>14} {cr:>14} {rest:>14}");
     }
     let [dr, cr] = [balance.total_dr(), balance.total_cr()].map(|amount| amount.to_string());
-    println!("{:<28} {dr:>14} {cr:>14}", "total");
+    // A sum that does not fit is no balance: the dash stands for it, and the exit code says no.
+    let difference = balance
+        .difference()
+        .map_or("-".to_owned(), |amount| amount.to_string());
+    println!("{:<28} {dr:>14} {cr:>14} {difference:>14}", "total");
 }
 
 fn trial_json(balance: &TrialBalance) -> serde_json::Value {
