@@ -8,14 +8,18 @@
 
 mod forger;
 mod passenger;
+mod ports;
 mod process;
+mod scanner;
 mod services;
 mod terminal;
 mod tokens;
 mod world;
 
 pub use forger::forge;
-pub use passenger::{Passenger, StatementLine};
+pub use passenger::{Order, Passenger, StatementLine};
+pub use ports::Ports;
 pub use process::{Ran, Service, Tool, WorldError};
+pub use scanner::Scanner;
 pub use terminal::{Network, Scan, Terminal};
-pub use world::{Ports, World};
+pub use world::World;

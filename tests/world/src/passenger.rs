@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::{Tool, World, WorldError, terminal::last_json};
+use crate::{Ran, Tool, World, WorldError, terminal::last_json};
 
 /// A passenger's phone: `obol-wallet` in its own folder.
 #[derive(Debug)]
@@ -31,13 +31,18 @@ struct Statement {
 }
 
 /// A recharge order, as the phone shows it.
-#[derive(Debug, Deserialize)]
-struct Order {
-    order: String,
-    pay_url: String,
-    notify_url: String,
-    amount_minor: i64,
-    currency: String,
+#[derive(Clone, Debug, Deserialize)]
+pub struct Order {
+    /// Its number.
+    pub order: String,
+    /// Where the passenger pays.
+    pub pay_url: String,
+    /// Where the bank reports the payment.
+    pub notify_url: String,
+    /// What is to be paid, in minor units.
+    pub amount_minor: i64,
+    /// ISO 4217.
+    pub currency: String,
 }
 
 impl Passenger {
@@ -71,15 +76,7 @@ impl Passenger {
     /// # Errors
     /// What `obol-wallet` or the bank has said.
     pub fn recharge(&self, amount: &str) -> Result<String, WorldError> {
-        let ran = self.wallet(&["recharge", amount, "--json"])?;
-        let order: Order = serde_json::from_value(last_json(&ran)?)
-            .map_err(|error| WorldError::new(format!("{error}\n{}", ran.stdout)))?;
-        if order.pay_url != self.bank {
-            return Err(WorldError::new(format!(
-                "pay at {}, not {}",
-                order.pay_url, self.bank
-            )));
-        }
+        let order = self.order(amount)?;
         let amount = order.amount_minor.to_string();
         let pay = [
             "pay",
@@ -99,6 +96,23 @@ impl Passenger {
             .beside("bank-simulator")
             .succeed(&[&pay[..], &[&amount], &told].concat())?;
         Ok(order.order)
+    }
+
+    /// Orders a recharge and does not pay.
+    ///
+    /// # Errors
+    /// What `obol-wallet` has said, or an order that is to be paid elsewhere.
+    pub fn order(&self, amount: &str) -> Result<Order, WorldError> {
+        let ran = self.wallet(&["recharge", amount, "--json"])?;
+        let order: Order = serde_json::from_value(last_json(&ran)?)
+            .map_err(|error| WorldError::new(format!("{error}\n{}", ran.stdout)))?;
+        if order.pay_url != self.bank {
+            return Err(WorldError::new(format!(
+                "pay at {}, not {}",
+                order.pay_url, self.bank
+            )));
+        }
+        Ok(order)
     }
 
     /// Fetches a fresh credential.
@@ -170,8 +184,21 @@ impl Passenger {
         Ok(file)
     }
 
-    fn wallet(&self, arguments: &[&str]) -> Result<crate::Ran, WorldError> {
+    /// Runs a command of the phone, its ending the caller's to judge.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn run(&self, arguments: &[&str]) -> Result<Ran, WorldError> {
         self.tool
-            .succeed(&[&["--dir", &self.folder], arguments].concat())
+            .run(&[&["--dir", &self.folder], arguments].concat())
+    }
+
+    fn wallet(&self, arguments: &[&str]) -> Result<Ran, WorldError> {
+        let ran = self.run(arguments)?;
+        if ran.code == 0 {
+            Ok(ran)
+        } else {
+            Err(ran.unexpected())
+        }
     }
 }

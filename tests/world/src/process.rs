@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-const READY_WITHIN: Duration = Duration::from_secs(20);
+const READY_WITHIN: Duration = Duration::from_secs(60);
 const LOG_TAIL_LINES: usize = 20;
 
 /// What went wrong while a world was built or used.
@@ -162,6 +162,21 @@ impl Tool {
                 ))
             })?;
         Ok(service)
+    }
+
+    /// Starts a program that answers on standard output what it is told on standard input.
+    pub(crate) fn interactive<A: AsRef<OsStr>>(
+        &self,
+        arguments: &[A],
+    ) -> Result<Child, WorldError> {
+        let mut command = self.command(arguments);
+        let line = format!("{command:?}");
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| WorldError::new(format!("cannot start {line}: {error}")))
     }
 
     fn command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {

@@ -6,7 +6,7 @@ use std::{
 
 use crate::{Service, World, WorldError, world::OPERATOR};
 
-const LOG_WITHIN: Duration = Duration::from_secs(10);
+const LOG_WITHIN: Duration = Duration::from_secs(60);
 const TARIFF: &str = include_str!("../../../policies/tariffs/flat.toml");
 
 impl World {
@@ -102,13 +102,21 @@ impl World {
         Ok(())
     }
 
-    /// The running platform.
+    /// `kill -9` of a service: `kms`, `issuer`, `platform` or `bank`.
     ///
-    /// # Panics
+    /// # Errors
     /// When it does not run.
-    #[must_use]
-    pub fn platform(&mut self) -> Service {
-        self.platform.take().expect("the platform runs")
+    pub fn kill(&mut self, service: &str) -> Result<(), WorldError> {
+        let running = match service {
+            "kms" => self.kms.take(),
+            "issuer" => self.issuer.take(),
+            "platform" => self.platform.take(),
+            "bank" => self.bank.take(),
+            _ => None,
+        };
+        running
+            .ok_or_else(|| WorldError::new(format!("no service {service} runs")))?
+            .kill()
     }
 
     /// What a service has logged: `kms`, `issuer`, `platform` or `bank`.
@@ -122,7 +130,7 @@ impl World {
     /// Waits until a service has logged `text` so many times.
     ///
     /// # Errors
-    /// When it has not within ten seconds.
+    /// When it has not within a minute.
     pub fn wait_for_log(&self, service: &str, text: &str, times: usize) -> Result<(), WorldError> {
         let begun = Instant::now();
         loop {

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::{Ran, Tool, World, WorldError};
+use crate::{Ran, Scanner, Tool, World, WorldError};
 
 /// A terminal on a bus: `obol-pos` in its own folder.
 #[derive(Debug)]
@@ -99,6 +99,16 @@ impl Terminal {
     pub fn type_in(&self, text: &[u8]) -> Result<Ran, WorldError> {
         self.tool
             .run_with_input(&["--dir", &self.name, "--json", "type"], text)
+    }
+
+    /// Starts the terminal with a scanner at its keyboard.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn scanner(&self) -> Result<Scanner, WorldError> {
+        self.tool
+            .interactive(&["--dir", &self.name, "--json", "type"])
+            .map(Scanner::new)
     }
 
     /// Uploads what the platform does not hold; returns what the terminal said.

@@ -1,10 +1,9 @@
 use std::{
     fs,
-    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
 };
 
-use crate::{Passenger, Ran, Service, Terminal, Tool, WorldError};
+use crate::{Passenger, Ports, Ran, Service, Terminal, Tool, WorldError, ports::Reservation};
 
 /// The operator of every world.
 pub(crate) const OPERATOR: &str = "metro";
@@ -21,54 +20,7 @@ pub struct World {
     pub(crate) issuer: Option<Service>,
     pub(crate) platform: Option<Service>,
     pub(crate) bank: Option<Service>,
-}
-
-/// The ports of a world's services on 127.0.0.1.
-#[derive(Clone, Copy, Debug)]
-pub struct Ports {
-    /// Issuer, mTLS.
-    pub issuer: u16,
-    /// Platform for phones and the bank, TLS.
-    pub passengers: u16,
-    /// Platform for terminals, mTLS.
-    pub terminals: u16,
-    /// The bank, HTTP.
-    pub bank: u16,
-}
-
-impl Ports {
-    /// The usual ports, each replaced by a free one when it is taken.
-    #[must_use]
-    pub fn preferred() -> Self {
-        Self {
-            issuer: free_port(8443),
-            passengers: free_port(8444),
-            terminals: free_port(8445),
-            bank: free_port(8446),
-        }
-    }
-
-    /// Ports that are free at this moment, for worlds that run side by side.
-    #[must_use]
-    pub fn any() -> Self {
-        Self {
-            issuer: free_port(0),
-            passengers: free_port(0),
-            terminals: free_port(0),
-            bank: free_port(0),
-        }
-    }
-}
-
-fn free_port(preferred: u16) -> u16 {
-    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    let listener = bind(preferred)
-        .or_else(|_| bind(0))
-        .expect("the system has a free port");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
+    _reservation: Reservation,
 }
 
 impl World {
@@ -94,6 +46,7 @@ impl World {
             issuer: None,
             platform: None,
             bank: None,
+            _reservation: Reservation::of(ports)?,
         })
     }
 
