@@ -4,10 +4,11 @@ use std::{collections::HashMap, fs, path::Path};
 
 use data_encoding::HEXLOWER;
 use libtest_mimic::{Arguments, Failed, Trial};
-use obol_credential::{Algorithm, Kid};
-use obol_verifier_sdk::{
-    IssuerKey, KeyStatus, Operator, RefusalCode, TrustStore, UnixTime, Validity, Verifier,
-};
+use obol_verifier_sdk::{IssuerKey, Operator, RefusalCode, TrustStore, UnixTime, Verifier};
+
+mod trust_entry;
+
+use trust_entry::issuer_key;
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -97,7 +98,8 @@ impl Vector {
         {
             let (key, value) = line.split_once(": ").ok_or("a line without a key")?;
             if key == "trust" {
-                trust.push(issuer_key(value)?);
+                let fields = value.split(' ').filter_map(|field| field.split_once('='));
+                trust.push(issuer_key(&fields.collect())?);
             } else if says.insert(key.to_owned(), value.to_owned()).is_some() {
                 return Err(format!("{key} stands twice").into());
             }
@@ -121,40 +123,5 @@ impl Vector {
             text,
             says,
         })
-    }
-}
-
-fn issuer_key(line: &str) -> Result<IssuerKey, Failed> {
-    let fields: HashMap<_, _> = line
-        .split(' ')
-        .filter_map(|field| field.split_once('='))
-        .collect();
-    let get = |key: &str| {
-        fields
-            .get(key)
-            .copied()
-            .ok_or(format!("trust without {key}"))
-    };
-    let hex = |key: &str| Ok::<_, Failed>(HEXLOWER.decode(get(key)?.as_bytes())?);
-    let algorithm = Algorithm::from_cose_id(get("alg")?.parse()?).ok_or("alg")?;
-    let time = |key: &str| Ok::<_, Failed>(UnixTime(get(key)?.parse()?));
-    let validity = Validity {
-        not_before: time("not_before")?,
-        not_after: time("not_after")?,
-    };
-    let operator = Operator::new(get("operator")?).ok_or("operator")?;
-    let classes = u32::from_str_radix(get("classes")?, 16)?;
-    let mut key = IssuerKey::new(algorithm, &hex("point")?, validity, operator, classes)?;
-    if get("status")? == "suspended" {
-        key.status = KeyStatus::Suspended;
-    }
-    let kid = hex("kid")?
-        .try_into()
-        .map(Kid)
-        .map_err(|_| "kid is not four bytes")?;
-    if key.kid() == kid {
-        Ok(key)
-    } else {
-        Err("kid is not that of the key".into())
     }
 }

@@ -1,0 +1,108 @@
+//! Where the authorities' keys are, and where they are not.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use data_encoding::BASE64;
+use obol_world::World;
+
+use crate::stage::Stage;
+
+/// secp384r1 as it stands in a key's algorithm (RFC 5480).
+const SECP384R1: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
+
+#[test]
+fn the_authorities_are_p384_certificates_that_openssl_believes_strictly() {
+    let stage = Stage::with_tokens();
+    stage.world.make_authorities().unwrap();
+    for file in ["root.pem", "access.pem", "issuer.pem"] {
+        let strict = ["verify", "-x509_strict", "-CAfile", "root.pem", file];
+        assert_eq!(openssl(&stage.world, &strict), format!("{file}: OK\n"));
+        let text = openssl(&stage.world, &["x509", "-noout", "-text", "-in", file]);
+        assert!(text.contains("NIST CURVE: P-384"), "{text}");
+    }
+}
+
+fn openssl(world: &World, arguments: &[&str]) -> String {
+    let mut command = Command::new("openssl");
+    let output = command.args(arguments).current_dir(world.folder()).output();
+    let output = output.expect("openssl is installed: run ./setup.sh test");
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_key_never_leaves_the_token() {
+    let stage = Stage::running(&["bus-1"]);
+    for token in ["root", "access", "issuer"] {
+        let found = private_keys_in(&stage, token);
+        assert_eq!(found.len(), 1, "{token}: {found:?}");
+        assert!(found[0].0.starts_with(token), "{token}: {found:?}");
+        let access = "sensitive, always sensitive, never extractable, local";
+        assert_eq!(found[0].1, access, "{token}");
+    }
+    let mut files = Vec::new();
+    collect(stage.world.folder(), &mut files);
+    let keys: Vec<_> = files
+        .iter()
+        .filter_map(|path| Some((path, private_key_in(&fs::read_to_string(path).ok()?)?)))
+        .collect();
+    assert_eq!(keys.len(), 4, "issuer, platform, bus and bank: {keys:?}");
+    for (path, key) in keys {
+        let of_an_authority = key.windows(SECP384R1.len()).any(|part| part == SECP384R1);
+        assert!(!of_an_authority, "{} holds a P-384 key", path.display());
+    }
+}
+
+/// Label and access of each private key, as the token itself tells a stranger's program.
+fn private_keys_in(stage: &Stage, token: &str) -> Vec<(String, String)> {
+    let file = stage.read(&format!("tokens/{token}.token.toml"));
+    let module = file.split('"').nth(1).unwrap();
+    let pin = stage.read(&format!("tokens/{token}.pin"));
+    let output = Command::new("pkcs11-tool")
+        .args(["--module", module, "--token-label", token, "--login"])
+        .args([
+            "--pin",
+            pin.trim_end(),
+            "--list-objects",
+            "--type",
+            "privkey",
+        ])
+        .env(
+            "SOFTHSM2_CONF",
+            stage.world.folder().join("tokens/softhsm2.conf"),
+        )
+        .output()
+        .expect("pkcs11-tool is installed: run ./setup.sh test");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let all = |word: &str| -> Vec<String> {
+        let found = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix(word));
+        found.map(|rest| rest.trim().to_owned()).collect()
+    };
+    let (labels, access) = (all("label:"), all("Access:"));
+    assert_eq!(labels.len(), access.len(), "{text}");
+    labels.into_iter().zip(access).collect()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else {
+            files.push(path);
+        }
+    }
+}
+
+fn private_key_in(text: &str) -> Option<Vec<u8>> {
+    let behind = text.split("-----BEGIN PRIVATE KEY-----").nth(1)?;
+    let body: String = behind.split("-----").next()?.split_whitespace().collect();
+    Some(BASE64.decode(body.as_bytes()).unwrap())
+}

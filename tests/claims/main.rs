@@ -1,0 +1,24 @@
+//! What the house claims, from one end to the other: each test is a world of its own, made of the
+//! shipped binaries, and its name is the claim.
+
+#![allow(clippy::unwrap_used)] // clippy sees helpers of an integration test as no test
+
+mod caller;
+mod codes;
+mod crashes;
+mod demo;
+mod interop;
+mod journal;
+mod keys;
+mod line;
+mod money;
+mod mtls;
+mod notices;
+mod phones;
+mod proxy;
+mod stage;
+mod tokens;
+mod uplink;
+
+#[path = "../trust_entry.rs"]
+mod trust_entry;
