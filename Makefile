@@ -20,7 +20,7 @@ check:
 	cargo build --locked --quiet --manifest-path tests/no-std/Cargo.toml --target-dir target/no-std
 	cargo deny --offline check bans licenses sources
 
-unit:
+unit: .venv
 	cargo build --locked --workspace --bins
 	cargo nextest run --locked --workspace
 	cargo test --locked --workspace --doc --quiet
