@@ -2,7 +2,7 @@ use obol_credential::{RefusalCode, UnixTime};
 use obol_fare::{Currency, Fare, FarePack, price};
 use obol_tap::{FareCharged, PackId};
 use obol_verifier_sdk::{
-    Novelty, Operator, Passback, Refusal, ReplayGuard, SKEW_S, TrustStore, Verified, Verifier,
+    Novelty, Operator, Passback, Refusal, ReplayGuard, TrustStore, Verified, Verifier,
 };
 
 use crate::{Durable, Granted, Journal, JournalError, Recorded, Trust};
@@ -139,7 +139,7 @@ impl Terminal {
     }
 
     fn check_trust(&self, now: UnixTime) -> Result<(), Refusal> {
-        if now.plus(SKEW_S) < self.trust.issued_at() {
+        if self.trust.is_from_the_future(now) {
             return Err(refusal(
                 RefusalCode::ClockFault,
                 "the clock is behind the trust bundle's issue",

@@ -7,7 +7,6 @@ use obol_pos_sdk::{
     TrustRefused,
 };
 use obol_transport::{Identity, IdentityError, TrustAnchor};
-use rustls::pki_types::{CertificateDer, pem::PemObject};
 use thiserror::Error;
 
 const PEM_MAX: usize = 64 * 1024;
@@ -80,13 +79,11 @@ impl Folder {
 
     pub(crate) fn root(&self, provisioning: &Provisioning) -> miette::Result<Root> {
         let path = &provisioning.root;
-        let broken = |reason: String| FolderError::Root {
+        let read = Root::from_pem(&read_limited(path, PEM_MAX)?);
+        Ok(read.map_err(|refused| FolderError::Root {
             path: path.clone(),
-            reason,
-        };
-        let pem = read_limited(path, PEM_MAX)?;
-        let der = CertificateDer::from_pem_slice(&pem).map_err(|e| broken(e.to_string()))?;
-        Ok(Root::from_certificate(&der).map_err(|e| broken(e.to_string()))?)
+            reason: refused.to_string(),
+        })?)
     }
 
     /// The stored trust bundle, proved again by the pinned root.

@@ -120,7 +120,7 @@ fn advice(code: RefusalCode) -> &'static str {
         Code::Velocity => "the terminal takes no more riders for some minutes: use another one",
         Code::Cap => "the fare is higher than this credential may pay",
         Code::FareUnknown => "run `sync` so that the terminal has a fare for today and this class",
-        Code::ClockFault => "set the terminal's clock",
+        Code::ClockFault => "set the terminal's clock; if it is right, run `sync`",
         Code::BundleExpired => "run `sync` while the issuer is reachable",
         _ => "look at the error below and at the terminal's disk",
     }

@@ -12,6 +12,7 @@ use axum::{
     response::IntoResponse,
     routing::{get, post},
 };
+use obol_pos_sdk::UnixTime;
 use obol_tap::{
     Acknowledgement, Head, RecordAcknowledgement, RecordStatus, TerminalKey, VerifiedSegment,
 };
@@ -65,6 +66,11 @@ struct Online {
 
 impl Online {
     fn new() -> Self {
+        Self::with_bundle_of(|now| now.minus(60))
+    }
+
+    /// The issuer's bundle says that it was made then.
+    fn with_bundle_of(made: impl FnOnce(UnixTime) -> UnixTime) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -81,7 +87,7 @@ impl Online {
         fs::write(world.path("terminal.pem"), access.sign(&request)).unwrap();
 
         let held = Held::default();
-        let bundle = world.issuing.bundle(world.now.minus(60), |_| {});
+        let bundle = world.issuing.bundle(made(world.now), |_| {});
         let tls = |role| {
             let identity = identity(&access, world.folder.path(), role);
             let anchor = TrustAnchor::load(&world.path("access.pem")).unwrap();
@@ -216,6 +222,30 @@ fn a_damaged_stored_bundle_is_replaced_by_a_good_one() {
             .starts_with("note: cannot use the stored trust bundle"),
         "{said:?}"
     );
+    online.ride(1);
+}
+
+#[test]
+fn a_bundle_from_the_future_is_not_stored() {
+    let online = Online::with_bundle_of(|now| now.plus(7_200));
+    let path = online.world.path("trust-bundle.cbor");
+    let good = online.world.issuing.bundle(online.world.now, |_| {});
+    fs::write(&path, &good).unwrap();
+    online
+        .world
+        .run(&["sync"])
+        .two_lines(1, "the trust bundle was made at ");
+    assert_eq!(fs::read(&path).unwrap(), good);
+}
+
+#[test]
+fn a_stored_bundle_from_the_future_is_replaced_by_one_of_now() {
+    let online = Online::new();
+    let ahead = online.world.now.plus(7_200);
+    let ahead = online.world.issuing.bundle(ahead, |_| {});
+    fs::write(online.world.path("trust-bundle.cbor"), ahead).unwrap();
+    let said = online.world.run(&["sync"]);
+    assert_eq!(said.code, 0, "{said:?}");
     online.ride(1);
 }
 
