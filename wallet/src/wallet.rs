@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
-use obol_console::{FileError, Mode, read_limited, replace_atomically};
+use obol_console::{FileError, Mode, read_limited, replace_atomically, write_new_atomically};
 use obol_credential::{Nonce, UnixTime};
 use obol_transport::{IdentityError, TrustAnchor};
 use thiserror::Error;
@@ -101,7 +101,7 @@ impl Wallet {
     /// [`WalletError`].
     pub fn create(folder: &Path, platform: &str, trust: &Path) -> Result<Self, WalletError> {
         if folder.join(STATE_FILE).exists() {
-            return Self::reopen(folder, platform);
+            return Self::reopen(folder, platform, lock(folder)?);
         }
         TrustAnchor::load(trust)?;
         let trust = read_limited(trust, FILE_MAX)?;
@@ -112,19 +112,22 @@ impl Wallet {
             .create(folder)
             .map_err(folder_error(folder))?;
         let lock = lock(folder)?;
+        // Asked again: while this process waited for the lock, another may have enrolled a key.
+        if folder.join(STATE_FILE).exists() {
+            return Self::reopen(folder, platform, lock);
+        }
         replace_atomically(&folder.join(TRUST_FILE), &trust, Mode::Private)?;
         let state = State::new(platform, Key::generate()?);
-        let wallet = Self {
+        write_new_atomically(&folder.join(STATE_FILE), &state.to_json(), Mode::Private)?;
+        Ok(Self {
             folder: folder.to_owned(),
             state,
             _lock: lock,
-        };
-        wallet.save()?;
-        Ok(wallet)
+        })
     }
 
-    fn reopen(folder: &Path, platform: &str) -> Result<Self, WalletError> {
-        let wallet = Self::open(folder)?;
+    fn reopen(folder: &Path, platform: &str, lock: File) -> Result<Self, WalletError> {
+        let wallet = Self::read(folder, lock)?;
         if wallet.state.platform != platform {
             let (folder, platform) = (folder.to_owned(), wallet.state.platform);
             return Err(WalletError::OtherPlatform { folder, platform });
@@ -137,11 +140,14 @@ impl Wallet {
     /// # Errors
     /// [`WalletError`].
     pub fn open(folder: &Path) -> Result<Self, WalletError> {
-        let path = folder.join(STATE_FILE);
-        if !path.exists() {
+        if !folder.join(STATE_FILE).exists() {
             return Err(WalletError::None(folder.to_owned()));
         }
-        let lock = lock(folder)?;
+        Self::read(folder, lock(folder)?)
+    }
+
+    fn read(folder: &Path, lock: File) -> Result<Self, WalletError> {
+        let path = folder.join(STATE_FILE);
         let bytes = Zeroizing::new(read_limited(&path, FILE_MAX)?);
         let state = State::parse(&bytes).map_err(|what| WalletError::Damaged { path, what })?;
         Ok(Self {

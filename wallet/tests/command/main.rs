@@ -124,6 +124,42 @@ async fn codes_made_at_once_have_counts_of_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_two_enrolments_at_once_one_makes_the_key_and_the_other_leaves_it_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let platform = Platform::start(folder.path()).await;
+    let phone = folder.path().join("phone");
+    std::fs::create_dir(&phone).unwrap();
+    let lock = std::fs::File::create(phone.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let enrol = || async {
+        let url = platform.url.as_str();
+        wallet(
+            folder.path(),
+            &["enrol", "--platform", url, "--trust", "access.pem"],
+        )
+        .await
+    };
+    let release = async {
+        // long enough for both to have found no wallet and to wait for the lock
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        drop(lock);
+    };
+    let (one, other, ()) = tokio::join!(enrol(), enrol(), release);
+    let (enrolled, told) = if one.status.success() {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    assert_eq!(enrolled.stdout, b"account  17\n");
+    assert_eq!(told.status.code(), Some(2));
+    let errors = String::from_utf8(told.stderr).unwrap();
+    assert!(
+        errors.contains("is enrolled already, as account 17"),
+        "{errors}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_wallets_files_are_its_owners_alone() {
     let (folder, _platform) = enrolled().await;
     let phone = folder.path().join("phone");
