@@ -4,9 +4,9 @@ mod statement;
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
-use obol_console::{Mode, Outcome, replace_atomically, unix_now, utc_text};
+use obol_console::{FileError, Mode, Outcome, replace_atomically, unix_now, utc_text};
 use obol_credential::{Nonce, UnixTime};
-use obol_wallet::{KeyError, Scale, Wallet};
+use obol_wallet::{BoardingCode, KeyError, Scale, Wallet};
 use thiserror::Error;
 
 pub(crate) use amount::Amount;
@@ -27,19 +27,15 @@ impl From<bool> for Output {
 }
 
 /// Where a boarding code goes.
-pub(crate) struct Shown {
-    png: Option<(PathBuf, Scale)>,
-    text: Option<()>,
-}
-
-impl Shown {
-    /// From the arguments `--png`, `--text` and `--scale`.
-    pub(crate) fn new(png: Option<PathBuf>, text: bool, scale: Scale) -> Self {
-        Self {
-            png: png.map(|path| (path, scale)),
-            text: text.then_some(()),
-        }
-    }
+pub(crate) enum Shown {
+    /// Drawn in the terminal.
+    Terminal,
+    /// Printed as text.
+    Text,
+    /// Drawn into a picture.
+    Png(PathBuf, Scale),
+    /// Both: a picture, and the text of the same code.
+    PngAndText(PathBuf, Scale),
 }
 
 #[derive(Debug, Error, Diagnostic)]
@@ -104,16 +100,20 @@ pub(crate) fn show(folder: &Path, shown: &Shown, clock_offset: i32) -> miette::R
         UnixTime(unix_now().saturating_add_signed(clock_offset)),
         Nonce(nonce),
     )?;
-    if let Some((path, scale)) = &shown.png {
-        replace_atomically(path, &code.symbol().to_png(*scale), Mode::Public)?;
-    }
-    if shown.text.is_some() {
-        println!("{}", code.text());
-    }
-    if shown.png.is_none() && shown.text.is_none() {
-        print!("{}", code.symbol().to_terminal());
+    match shown {
+        Shown::Terminal => print!("{}", code.symbol().to_terminal()),
+        Shown::Text => println!("{}", code.text()),
+        Shown::Png(path, scale) => draw(&code, path, *scale)?,
+        Shown::PngAndText(path, scale) => {
+            draw(&code, path, *scale)?;
+            println!("{}", code.text());
+        }
     }
     Ok(Outcome::Done)
+}
+
+fn draw(code: &BoardingCode, path: &Path, scale: Scale) -> Result<(), FileError> {
+    replace_atomically(path, &code.symbol().to_png(scale), Mode::Public)
 }
 
 fn json(value: &impl serde::Serialize) -> String {

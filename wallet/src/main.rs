@@ -86,7 +86,15 @@ async fn main() -> ExitCode {
             text,
             scale,
             clock_offset,
-        } => commands::show(&dir, &Shown::new(png, text, scale), clock_offset),
+        } => {
+            let shown = match (png, text) {
+                (None, false) => Shown::Terminal,
+                (None, true) => Shown::Text,
+                (Some(path), false) => Shown::Png(path, scale),
+                (Some(path), true) => Shown::PngAndText(path, scale),
+            };
+            commands::show(&dir, &shown, clock_offset)
+        }
         Command::Statement { json } => commands::statement(&dir, Output::from(json)).await,
     };
     obol_console::run(result)
