@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::keys::arguments::Keys;
+use crate::officer::arguments::Officer;
+
 /// Keys in PKCS#11 tokens: certificates, and the signing daemon.
 #[derive(Parser)]
 #[command(version)]
@@ -28,6 +31,12 @@ pub(crate) enum Command {
     /// Tokens and their keys
     #[command(subcommand)]
     Token(Token),
+    /// The registry of keys: states, approvals, counters
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Officers: their keys, and what they approve
+    #[command(subcommand)]
+    Officer(Officer),
     /// Serve typed signing of credentials over a Unix socket
     Serve(Serve),
 }

@@ -4,6 +4,8 @@ mod arguments;
 mod authorities;
 mod certify;
 mod failure;
+mod keys;
+mod officer;
 mod output;
 mod serve;
 mod show;
@@ -22,6 +24,8 @@ fn main() -> ExitCode {
         Command::Issuer(Issuer::Create(arguments)) => authorities::create_issuer(&arguments),
         Command::Certify(arguments) => certify::certify(&arguments),
         Command::Token(Token::Show(arguments)) => show::show(&arguments),
+        Command::Keys(command) => keys::run(&command),
+        Command::Officer(command) => officer::run(&command),
         Command::Serve(arguments) => serve::serve(&arguments),
     };
     obol_console::run(result.map_err(Into::into))

@@ -19,7 +19,7 @@ pub use machine::{Act, Guard, Needs, RULES, Rule, STATES, State, Unpermitted, pe
 pub use registry::{
     Alarm, AppliedChange, BackupError, CLIENT_MAX, CertifyError, Change, ChangeError, CountError,
     Counted, KEYS_MAX, KeyRecord, NewKey, NotSignable, REASON_MAX, RegisterError, Registry,
-    RestoreError, Restored, Signable,
+    RestoreError, Restored, Signable, certified_key,
 };
 pub use roster::{InvalidRoster, Officer, OfficerKey, Quorum, Roster, RosterHash};
 pub use settings::{InvalidSettings, Settings};

@@ -146,6 +146,14 @@ impl Limits {
         (self.lifetime / 100).clamp(1, u64::from(BLOCK_MAX))
     }
 
+    /// The same rates with another number of uses.
+    ///
+    /// # Errors
+    /// [`InvalidLimits::Lifetime`].
+    pub fn with_lifetime(self, lifetime: u64) -> Result<Limits, InvalidLimits> {
+        Limits::new(lifetime, self.per_key, self.per_client)
+    }
+
     /// Uses in the key's whole life.
     #[must_use]
     pub const fn lifetime(&self) -> u64 {

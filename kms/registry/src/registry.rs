@@ -14,7 +14,7 @@ mod usage;
 
 pub use alarm::Alarm;
 pub use backup::{BackupError, RestoreError, Restored};
-pub use certify::CertifyError;
+pub use certify::{CertifyError, certified_key};
 pub use history::AppliedChange;
 pub use record::KeyRecord;
 pub use register::{KEYS_MAX, NewKey, RegisterError};

@@ -75,7 +75,11 @@ impl Registry {
     }
 }
 
-fn certified_key(der: &[u8]) -> Result<SpkiId, CertifyError> {
+/// The key that a DER certificate is for.
+///
+/// # Errors
+/// [`CertifyError::NotACertificate`], also for more than one and for trailing bytes.
+pub fn certified_key(der: &[u8]) -> Result<SpkiId, CertifyError> {
     if der.len() > CERTIFICATE_MAX {
         return Err(CertifyError::NotACertificate);
     }

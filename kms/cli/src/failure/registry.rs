@@ -1,0 +1,170 @@
+//! What commands of registry and officers say when they fail.
+
+use std::path::PathBuf;
+
+use obol_credential::{Malformed, UnixTime};
+use obol_kms_registry::{
+    BackupError, CertifyError, ChangeError, Fault, InvalidLimits, InvalidRoster, InvalidSettings,
+    OpenError, RegisterError, RestoreError, State,
+};
+
+use crate::failure::Failure;
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0} keys of the token answer to that")]
+pub(crate) struct NotOneKey(pub(crate) usize);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the roster is not text")]
+pub(crate) struct NotUtf8;
+
+#[derive(Debug, thiserror::Error)]
+#[error("a key that is {0} has no destruction to call off")]
+pub(crate) struct NothingToCancel(pub(crate) State);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the key lies in the token with serial {0}, which is not given")]
+pub(crate) struct TokenMissing(pub(crate) String);
+
+#[derive(Debug, thiserror::Error)]
+#[error("{} is not an approval", path.display())]
+pub(crate) struct NotAnApproval {
+    pub(crate) path: PathBuf,
+    pub(crate) source: Malformed,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{} is not a request", path.display())]
+pub(crate) struct NotARequest {
+    pub(crate) path: PathBuf,
+    pub(crate) source: Malformed,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the request ended at {0}")]
+pub(crate) struct RequestExpired(pub(crate) UnixTime);
+
+#[derive(Debug, thiserror::Error)]
+#[error("nothing was signed")]
+pub(crate) struct NotConfirmed;
+
+#[derive(Debug, thiserror::Error)]
+#[error("{} is not a P-256 private key in PKCS#8 PEM", .0.display())]
+pub(crate) struct NotAnOfficersKey(pub(crate) PathBuf);
+
+#[derive(Debug, thiserror::Error)]
+#[error("key file {} has mode {mode:04o}", path.display())]
+pub(crate) struct KeyFileMode {
+    pub(crate) path: PathBuf,
+    pub(crate) mode: u32,
+}
+
+/// Errors with one advice each; `refused` where the command was right and the answer is no.
+macro_rules! advice {
+    ($($error:ty => $kind:ident $help:literal),+ $(,)?) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Failure {
+                Failure::$kind(error, $help)
+            }
+        })+
+    };
+}
+
+advice! {
+    NotOneKey => failed "`obol-kms token show` lists the keys; give --spki when a label is there twice",
+    NotUtf8 => failed "a roster is TOML: [[officers]] with name and public_key, then [quorum]",
+    NothingToCancel => refused "`obol-kms keys show` says what state the key is in",
+    TokenMissing => failed "give --token, so that the key is destroyed there as well",
+    NotAnApproval => failed "give a file that `obol-kms officer approve` wrote",
+    NotARequest => failed "give a file that `obol-kms keys request` wrote",
+    RequestExpired => refused "ask for a new request",
+    NotConfirmed => refused "sign only what you were told to expect, by another way than the file",
+    NotAnOfficersKey => failed "give the file that `obol-kms officer keygen` wrote",
+    KeyFileMode => failed "chmod 600 it, and make a new key if others could have read it",
+    InvalidRoster => failed "correct the roster: [[officers]] with name and public_key, then [quorum]",
+    InvalidSettings => failed "give a time in that range",
+    InvalidLimits => failed "give --lifetime-uses in that range",
+    Fault => failed "check the disk; `obol-kms keys examine` says whether the registry is sound",
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Failure {
+        let help = match &error {
+            OpenError::Missing(_) => "correct --registry, or make one with `obol-kms keys init`",
+            OpenError::Exists(_) => "nothing was overwritten; choose another --registry",
+            OpenError::Open { .. } => "check that the file is a registry and may be written",
+            OpenError::Schema { .. } => "use the program that wrote it, or correct --registry",
+            OpenError::Fault(_) => "restore the last backup with `obol-kms keys restore`",
+        };
+        Failure::failed(error, help)
+    }
+}
+
+impl From<RegisterError> for Failure {
+    fn from(error: RegisterError) -> Failure {
+        match error {
+            RegisterError::Fault(fault) => fault.into(),
+            RegisterError::Registered(_) => {
+                Failure::refused(error, "`obol-kms keys show` says what is known of it")
+            }
+            RegisterError::Algorithm { .. } => Failure::refused(
+                error,
+                "give another --class, or make a key on the right curve",
+            ),
+            _ => Failure::refused(error, "the registry takes no such key"),
+        }
+    }
+}
+
+impl From<ChangeError> for Failure {
+    fn from(error: ChangeError) -> Failure {
+        let help = match error {
+            ChangeError::Fault(fault) => return fault.into(),
+            ChangeError::Unknown(_) => "`obol-kms keys list` shows the keys; register it first",
+            ChangeError::Overtaken { .. } => "look at the key again, then ask the officers again",
+            ChangeError::NoWay { .. } | ChangeError::OtherWayBack { .. } => {
+                "`obol-kms keys show` says where the key is; docs/spec/key-registry.md, where it can go"
+            }
+            ChangeError::CertificateMissing => "use `obol-kms keys certify`",
+            ChangeError::TooEarly { .. } => "wait until then: terminals and passengers are slower",
+            ChangeError::Approval(_) => {
+                "`obol-kms keys request` writes what officers sign with `obol-kms officer approve`"
+            }
+            ChangeError::Reason(_) => "give a shorter --reason, in one line",
+        };
+        Failure::refused(error, help)
+    }
+}
+
+impl From<CertifyError> for Failure {
+    fn from(error: CertifyError) -> Failure {
+        match error {
+            CertifyError::Change(error) => error.into(),
+            _ => Failure::refused(error, "give the certificate of this key"),
+        }
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Failure {
+        match error {
+            BackupError::Fault(fault) => fault.into(),
+            BackupError::Exists(_) => {
+                Failure::failed(error, "nothing was overwritten; choose another --out")
+            }
+            BackupError::Write { .. } => Failure::failed(error, "check the folder of --out"),
+        }
+    }
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Failure {
+        match error {
+            RestoreError::Write(error) => error.into(),
+            RestoreError::SameId(_) => Failure::failed(error, "run it again"),
+            RestoreError::Backup(_) => {
+                Failure::refused(error, "nothing was restored; take an earlier backup")
+            }
+        }
+    }
+}

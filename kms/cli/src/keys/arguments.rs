@@ -1,0 +1,278 @@
+//! The command line of `obol-kms keys`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use obol_kms_registry::{Class, SpkiId};
+
+#[derive(Subcommand)]
+pub(crate) enum Keys {
+    /// Make a registry with a roster of officers
+    Init(Init),
+    /// List every key there has been
+    List(List),
+    /// Show one key and its history
+    Show(Show),
+    /// Register a key that a token has made
+    Register(Register),
+    /// Record a key's certificate
+    Certify(Certify),
+    /// Record that those who verify have been told of a key
+    Publish(Publish),
+    /// Write what officers sign for a change
+    Request(Request),
+    /// Let a published key sign, or a suspended one again (k officers)
+    Activate(Act),
+    /// Let a key sign no more; later, record that nothing it signed is in use (one officer; none)
+    Retire(Act),
+    /// Stop a key for now (one officer)
+    Suspend(Act),
+    /// Stop a key for good: somebody else may have it (one officer)
+    Compromise(Act),
+    /// Set the day of a key's destruction; from that day on, destroy it (k officers each)
+    Destroy(Destroy),
+    /// Call a destruction off (k officers)
+    Cancel(Act),
+    /// List attempts to use keys that must not be used
+    Alarms(Plain),
+    /// Examine the registry: states, histories and approvals
+    Examine(Plain),
+    /// Copy the registry into one new file while it is in use
+    Backup(Backup),
+    /// Make a registry from a backup; active keys come back suspended
+    Restore(Restore),
+}
+
+/// The registry, and how to print.
+#[derive(Args)]
+pub(crate) struct Plain {
+    /// The registry
+    #[arg(long)]
+    pub(crate) registry: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example:
+  obol-kms keys init --registry keys.registry --roster roster.toml --propagation 96h --tail 48h")]
+pub(crate) struct Init {
+    #[command(flatten)]
+    pub(crate) plain: Plain,
+    /// Officers and quorum (TOML); its hash is pinned
+    #[arg(long)]
+    pub(crate) roster: PathBuf,
+    /// How long a key must have been published before it signs: a number and s, m, h or d; 0s only
+    /// where there is no terminal
+    #[arg(long, value_parser = seconds)]
+    pub(crate) propagation: u32,
+    /// How long a retiring key stays verifiable: the longest life of what it signs
+    #[arg(long, value_parser = seconds)]
+    pub(crate) tail: u32,
+    /// Days that a destruction waits: 7 to 30
+    #[arg(long, default_value_t = 30)]
+    pub(crate) destruction_wait_days: u32,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  obol-kms keys list --registry keys.registry
+  obol-kms keys list --registry keys.registry --token issuer.token.toml --json")]
+pub(crate) struct List {
+    #[command(flatten)]
+    pub(crate) plain: Plain,
+    /// Token: say of its keys whether it shows them now
+    #[arg(long)]
+    pub(crate) token: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Show {
+    /// The key's SPKI id
+    pub(crate) spki: SpkiId,
+    #[command(flatten)]
+    pub(crate) plain: Plain,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example:
+  obol-kms keys register --registry keys.registry --token issuer.token.toml \\
+      --label issuer-linea --class issuer")]
+pub(crate) struct Register {
+    #[command(flatten)]
+    pub(crate) plain: Plain,
+    /// Token that has the key
+    #[arg(long)]
+    pub(crate) token: PathBuf,
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// What the key is for; never changed: root, issuer, access-ca, tuf-root, tuf-targets,
+    /// tuf-online, audit, channel, ledger-close or data
+    #[arg(long)]
+    pub(crate) class: Class,
+    /// Most uses in the key's life [default: after the class]
+    #[arg(long)]
+    pub(crate) lifetime_uses: Option<u64>,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Which {
+    /// The key's label in the token
+    #[arg(long)]
+    pub(crate) label: Option<String>,
+    /// The key's SPKI id
+    #[arg(long)]
+    pub(crate) spki: Option<SpkiId>,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example:
+  obol-kms keys certify --registry keys.registry --certificate issuer.pem")]
+pub(crate) struct Certify {
+    #[command(flatten)]
+    pub(crate) plain: Plain,
+    /// The certificate (PEM); it names its key
+    #[arg(long)]
+    pub(crate) certificate: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct Publish {
+    /// The key's SPKI id
+    pub(crate) spki: SpkiId,
+    #[command(flatten)]
+    pub(crate) plain: Plain,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Verb {
+    Activate,
+    Retire,
+    Suspend,
+    Compromise,
+    Destroy,
+    Cancel,
+}
+
+#[derive(Args)]
+#[command(
+    after_help = "Example: the request goes to the officers, their approvals come back
+  obol-kms keys request SPKI activate --registry keys.registry --out activate.request
+  obol-kms officer approve --request activate.request --key alice.key --out alice.approval
+  obol-kms keys activate SPKI --registry keys.registry --reason 'first issuer key' \\
+      --approval alice.approval --approval bob.approval"
+)]
+pub(crate) struct Request {
+    /// The key's SPKI id
+    pub(crate) spki: SpkiId,
+    /// What shall be done
+    pub(crate) verb: Verb,
+    #[command(flatten)]
+    pub(crate) plain: Plain,
+    /// How long approvals will count, at most 30d
+    #[arg(long, default_value = "24h", value_parser = seconds)]
+    pub(crate) valid_for: u32,
+    /// Request to write; never overwritten
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct Act {
+    /// The key's SPKI id
+    pub(crate) spki: SpkiId,
+    #[command(flatten)]
+    pub(crate) plain: Plain,
+    /// Why, in one line; kept in the key's history
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// An officer's approval; once for each
+    #[arg(long)]
+    pub(crate) approval: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  obol-kms keys destroy SPKI --registry keys.registry --reason 'end of life' \\
+      --approval alice.approval --approval bob.approval
+  obol-kms keys destroy SPKI --registry keys.registry --reason 'end of life' \\
+      --approval alice.approval --approval bob.approval --token issuer.token.toml")]
+pub(crate) struct Destroy {
+    #[command(flatten)]
+    pub(crate) act: Act,
+    /// Token to destroy the key in, on the day; again if it failed then
+    #[arg(long)]
+    pub(crate) token: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Backup {
+    #[command(flatten)]
+    pub(crate) plain: Plain,
+    /// File to write; never overwritten
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct Restore {
+    /// The backup
+    #[arg(long)]
+    pub(crate) backup: PathBuf,
+    /// Registry to make; never overwritten
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `90s`, `15m`, `96h`, `4d`.
+pub(crate) fn seconds(text: &str) -> Result<u32, String> {
+    let wrong = || format!("{text:?} is not a number with s, m, h or d behind it");
+    let (number, factor) = match text.split_at_checked(text.len().saturating_sub(1)) {
+        Some((number, "s")) => (number, 1),
+        Some((number, "m")) => (number, 60),
+        Some((number, "h")) => (number, 3_600),
+        Some((number, "d")) => (number, 86_400),
+        _ => return Err(wrong()),
+    };
+    let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    let number: u32 = number.parse().ok().filter(|_| digits).ok_or_else(wrong)?;
+    number.checked_mul(factor).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn times_have_a_unit() {
+        let good = [
+            ("0s", 0),
+            ("90s", 90),
+            ("15m", 900),
+            ("96h", 345_600),
+            ("4d", 345_600),
+        ];
+        for (text, expected) in good {
+            assert_eq!(seconds(text), Ok(expected));
+        }
+        for text in [
+            "",
+            "s",
+            "90",
+            "-1s",
+            "+1s",
+            "1.5h",
+            "9 h",
+            "4294967295d",
+            "1é",
+        ] {
+            let wrong = format!("{text:?} is not a number with s, m, h or d behind it");
+            assert_eq!(seconds(text), Err(wrong));
+        }
+    }
+}
