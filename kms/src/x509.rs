@@ -2,13 +2,25 @@
 //!
 //! Profiles: a self-signed root; below it the access CA (path length 0) and the issuers of
 //! credentials; below the access CA the identities of services and terminals. What a request asks
-//! for beyond its key and its names is decided by the profile, never by the request.
+//! for beyond its key and its names is decided by the profile, never by the request. Profiles are
+//! data (`policies/profiles`), and so is the list of rules that everything is held to
+//! (`policies/lints.toml`), first signed by a throwaway key, then by the authority's ([`Rules`]).
 
+mod anatomy;
 mod authority;
+mod crl;
+mod der;
+#[cfg(test)]
+mod fixture;
+mod issuance;
 mod issuer_certificate;
-mod remote;
+mod lint;
+mod pen;
+mod profile;
 mod request;
+mod rules;
 mod scope;
+mod waiver;
 
 use obol_credential::UnixTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -18,9 +30,17 @@ use crate::pool::PoolError;
 use crate::token::SignError;
 
 pub use authority::{AccessCa, RootCa};
+pub use crl::{CRL_MAX, CrlError, NotARevocationList, RevocationList, Revoked};
+pub use issuance::Findings;
 pub use issuer_certificate::{IssuerCertificate, IssuerCertificateError};
+pub use lint::{Finding, InvalidLints};
+pub use profile::{InvalidProfile, ProfileName, RevocationReason};
 pub use request::{CertificateRequest, IdentityProfile, RequestError};
+pub use rules::{Rules, RulesError};
 pub use scope::{InvalidScope, Scope};
+pub use waiver::{
+    InvalidWaiver, Officers, REASON_MAX, WAIVER_DAYS_MAX, WAIVERS_MAX, WaiverStatement,
+};
 
 /// Largest PEM file with one certificate or request, in bytes.
 pub const PEM_MAX: usize = 64 * 1024;
@@ -70,9 +90,21 @@ pub enum CertificateError {
     /// The token did not sign.
     #[error(transparent)]
     Sign(#[from] SignError),
-    /// The token gave no random serial number.
-    #[error("no serial number")]
-    Serial(#[source] PoolError),
+    /// The token gave no random bytes for a serial number or a rehearsal.
+    #[error("no random bytes")]
+    Random(#[source] PoolError),
+    /// The token's random bytes made no key for the rehearsal, again and again.
+    #[error("the token's random bytes make no key: its generator is broken")]
+    Throwaway,
+    /// Rules are broken by what would have been signed; nothing was signed.
+    #[error("nothing was signed, because rules are broken: {0}")]
+    Lint(Findings),
+    /// Rules are broken by what was signed although the rehearsal broke none.
+    #[error("what was signed is not released, because rules are broken: {0}")]
+    LintAfterwards(Findings),
+    /// The authority's key signed other bytes than those that were linted.
+    #[error("what was signed is not released: it differs from what was linted")]
+    NotAsRehearsed,
     /// The certificate could not be encoded.
     #[error("the certificate cannot be encoded: {0}")]
     Encoding(String),
@@ -102,14 +134,7 @@ impl Certificate {
 
     /// PEM text (RFC 7468) with a newline at its end.
     pub fn to_pem(&self) -> String {
-        let body = data_encoding::BASE64.encode(&self.der);
-        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-        for start in (0..body.len()).step_by(64) {
-            pem.push_str(&body[start..body.len().min(start + 64)]);
-            pem.push('\n');
-        }
-        pem.push_str("-----END CERTIFICATE-----\n");
-        pem
+        to_pem("CERTIFICATE", &self.der)
     }
 
     pub(crate) fn parse(&self) -> Result<X509Certificate<'_>, NotACertificate> {
@@ -143,6 +168,22 @@ impl Validity {
             _ => Err(CertificateError::Days(days)),
         }
     }
+
+    /// The clock by which it was made.
+    fn made_at(&self) -> UnixTime {
+        self.not_before.plus(BACKDATE_S)
+    }
+}
+
+fn to_pem(label: &str, der: &[u8]) -> String {
+    let body = data_encoding::BASE64.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for start in (0..body.len()).step_by(64) {
+        pem.push_str(&body[start..body.len().min(start + 64)]);
+        pem.push('\n');
+    }
+    pem.push_str(&format!("-----END {label}-----\n"));
+    pem
 }
 
 /// The bytes of the only PEM block of `text`, if its label is `label`.

@@ -177,8 +177,15 @@ impl From<CertificateError> for Failure {
                 error,
                 "give the certificate that `root create` or `access-ca create` wrote",
             ),
-            CertificateError::Sign(_) | CertificateError::Serial(_) => {
-                Failure::failed(error, CALL_HELP)
+            CertificateError::Sign(_)
+            | CertificateError::Random(_)
+            | CertificateError::Throwaway => Failure::failed(error, CALL_HELP),
+            CertificateError::Lint(_) => Failure::refused(
+                error,
+                "change what was asked for; policies/lints.toml says what each rule wants",
+            ),
+            CertificateError::LintAfterwards(_) | CertificateError::NotAsRehearsed => {
+                Failure::failed(error, "keep this report: the tool has a fault, or the token")
             }
             CertificateError::Encoding(_) => Failure::failed(error, "check the names given"),
         }

@@ -191,7 +191,7 @@ fn address(octets: &[u8]) -> Result<SanType, RequestError> {
         .map_err(|_| RequestError::ServerNames)
 }
 
-fn role_and_name(uri: &str) -> Option<(String, String)> {
+pub(super) fn role_and_name(uri: &str) -> Option<(String, String)> {
     let (role, name) = uri.strip_prefix("obol://")?.split_once('/')?;
     (ROLES.contains(&role) && is_name(name)).then(|| (role.to_owned(), name.to_owned()))
 }
