@@ -7,7 +7,8 @@ mod trust;
 mod upload;
 
 pub use journal::{
-    AcknowledgementRefused, Durable, Granted, Journal, JournalError, Recorded, StoredRecord,
+    AcknowledgementRefused, Durable, Granted, Journal, JournalError, JournalFile, Recorded,
+    StoredRecord,
 };
 pub use obol_credential::{RefusalCode, UnixTime};
 pub use obol_fare::{Currency, FarePack};

@@ -2,13 +2,10 @@ use obol_credential::{RefusalCode, UnixTime};
 use obol_fare::{Currency, Fare, FarePack, price};
 use obol_tap::{FareCharged, PackId};
 use obol_verifier_sdk::{
-    Novelty, Operator, Passback, Refusal, ReplayGuard, TrustStore, Verified, Verifier,
+    CodeIdentity, Novelty, Operator, Passback, Refusal, TrustStore, Verified, Verifier,
 };
 
-use crate::{Durable, Granted, Journal, JournalError, Recorded, Trust};
-
-/// Taps that the duplicate guard remembers: more than one terminal takes in a passback interval.
-const GUARD_PLACES: usize = 2048;
+use crate::{Durable, Granted, Journal, JournalError, Recorded, Trust, TrustRefused};
 
 /// Classes that exist: one bit each, 0 ..= 31.
 pub const ALL_CLASSES: u32 = u32::MAX;
@@ -31,7 +28,6 @@ pub struct Terminal {
     trust: Trust,
     fares: Option<FarePack>,
     journal: Journal,
-    guard: Box<ReplayGuard<GUARD_PLACES>>,
     counts: Counts,
     fault: Option<JournalError>,
 }
@@ -69,31 +65,32 @@ impl Counts {
 }
 
 impl Terminal {
-    /// Puts a terminal together; the duplicate guard is filled from the journal.
-    ///
-    /// # Errors
-    /// [`JournalError`] when the journal cannot be read.
-    pub fn new(
-        rules: Rules,
-        trust: Trust,
-        fares: Option<FarePack>,
-        journal: Journal,
-    ) -> Result<Self, JournalError> {
-        let mut guard = Box::<ReplayGuard<GUARD_PLACES>>::default();
-        for (code, at) in journal.recent(GUARD_PLACES)? {
-            guard
-                .remember(code, at, rules.passback)
-                .expect("no more codes were read than the guard has places");
-        }
-        Ok(Self {
+    /// Puts a terminal together. What it has taken before, the journal knows.
+    #[must_use]
+    pub fn new(rules: Rules, trust: Trust, fares: Option<FarePack>, journal: Journal) -> Self {
+        Self {
             rules,
             trust,
             fares,
             journal,
-            guard,
             counts: Counts::default(),
             fault: None,
-        })
+        }
+    }
+
+    /// Believes another trust bundle from now on.
+    ///
+    /// # Errors
+    /// [`TrustRefused`] when it may not take the place of the one in use, which stays.
+    pub fn believe(&mut self, trust: Trust, now: UnixTime) -> Result<(), TrustRefused> {
+        trust.may_replace(Some(&self.trust), now)?;
+        self.trust = trust;
+        Ok(())
+    }
+
+    /// Charges by another fare pack from now on.
+    pub fn charge_by(&mut self, fares: FarePack) {
+        self.fares = Some(fares);
     }
 
     /// Decides about one text from the scanner: verify, look for duplicates, price, write down,
@@ -122,20 +119,27 @@ impl Terminal {
             Ok(Recorded::Unopened(durable)) => {
                 return self.open(durable, now).map(Decision::AlreadyPaid);
             }
-            Err(fault) => return Err(self.storage_fault(fault, "the journal cannot be read")),
+            Err(fault) => return Err(self.storage_fault(fault, UNREADABLE)),
         }
-        match self
-            .guard
-            .check(&verified.identity(), now, self.rules.passback)
-        {
+        match self.novelty(&verified.identity(), now)? {
             Novelty::New | Novelty::Companion => {}
             Novelty::Duplicate => return Err(DUPLICATE),
             Novelty::Silent => return Ok(Decision::Ignored),
             Novelty::Passback => return Err(PASSBACK),
         }
         let fare = self.fare(&verified, now)?;
-        let durable = self.write_down(verified, fare, now)?;
+        let durable = self.write_down(verified, fare)?;
         self.open(durable, now).map(Decision::Granted)
+    }
+
+    /// The journal remembers each use of a credential for good, so that no length of the passback
+    /// interval and no crowd makes it forget one.
+    fn novelty(&mut self, code: &CodeIdentity, now: UnixTime) -> Result<Novelty, Refusal> {
+        match self.journal.last_use(code.kid, code.cti) {
+            Ok(None) => Ok(Novelty::New),
+            Ok(Some(last)) => Ok(self.rules.passback.novelty(now.since(last))),
+            Err(fault) => Err(self.storage_fault(fault, UNREADABLE)),
+        }
     }
 
     fn check_trust(&self, now: UnixTime) -> Result<(), Refusal> {
@@ -186,34 +190,15 @@ impl Terminal {
         Ok(fare)
     }
 
-    /// A guard without a place is asked first: a tap that could be replayed unseen is not taken.
-    fn write_down(
-        &mut self,
-        verified: Verified,
-        fare: Fare,
-        now: UnixTime,
-    ) -> Result<Durable, Refusal> {
-        const CROWDED: Refusal = refusal(
-            RefusalCode::Velocity,
-            "more taps in a passback interval than a terminal takes",
-        );
-        if !self.guard.has_room(now) {
-            return Err(CROWDED);
-        }
-        let code = verified.identity();
+    fn write_down(&mut self, verified: Verified, fare: Fare) -> Result<Durable, Refusal> {
         let charged = FareCharged {
             pack_id: PackId(fare.pack_id.0),
             rule: fare.rule.0,
             amount_minor: fare.amount_minor,
         };
-        let durable = match self.journal.append(verified, charged) {
-            Ok(durable) => durable,
-            Err(fault) => return Err(self.storage_fault(fault, "the tap could not be written")),
-        };
-        self.guard
-            .remember(code, now, self.rules.passback)
-            .map_err(|_| CROWDED)?;
-        Ok(durable)
+        self.journal
+            .append(verified, charged)
+            .map_err(|fault| self.storage_fault(fault, "the tap could not be written"))
     }
 
     fn open(&mut self, durable: Durable, now: UnixTime) -> Result<Granted, Refusal> {
@@ -250,6 +235,7 @@ impl Terminal {
     }
 }
 
+const UNREADABLE: &str = "the journal cannot be read";
 const DUPLICATE: Refusal = refusal(RefusalCode::Duplicate, "this code was taken before");
 const PASSBACK: Refusal = refusal(
     RefusalCode::Passback,

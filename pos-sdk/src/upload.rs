@@ -7,7 +7,7 @@ use p256::{
 };
 use thiserror::Error;
 
-use crate::{AcknowledgementRefused, Journal, JournalError};
+use crate::{AcknowledgementRefused, JournalError, JournalFile};
 
 /// The way to the platform.
 pub trait Uplink {
@@ -99,7 +99,7 @@ pub enum UploadError<E> {
 /// # Errors
 /// [`UploadError`], after which the same call can be made again.
 pub fn upload<U: Uplink>(
-    journal: &mut Journal,
+    journal: &mut JournalFile,
     signer: &SegmentSigner,
     uplink: &mut U,
 ) -> Result<Uploaded, UploadError<U::Error>> {
@@ -113,7 +113,7 @@ pub fn upload<U: Uplink>(
                     first_seq: watermark + 1,
                     source,
                 })?;
-        watermark = journal.acknowledge(&acknowledgement)?;
+        watermark = journal.acknowledge(watermark + 1, &acknowledgement)?;
     }
     Ok(Uploaded {
         records: watermark - from,

@@ -39,6 +39,24 @@ impl Default for Passback {
     }
 }
 
+impl Passback {
+    /// What another code of a credential is, `age_s` seconds after the last one was taken. A clock
+    /// that was set back must not open the gate twice: a negative age counts as within.
+    #[must_use]
+    pub fn novelty(&self, age_s: i64) -> Novelty {
+        if age_s < SILENCE_S {
+            Novelty::Silent
+        } else if age_s >= i64::from(self.interval_s) {
+            Novelty::New
+        } else {
+            match self.within {
+                WithinInterval::Refuse => Novelty::Passback,
+                WithinInterval::Companion => Novelty::Companion,
+            }
+        }
+    }
+}
+
 /// What a verified code is to this terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Novelty {
@@ -66,8 +84,9 @@ impl fmt::Display for GuardFull {
 
 impl core::error::Error for GuardFull {}
 
-/// Remembers the codes a terminal has taken, `N` at most, each until it can neither be replayed
-/// nor fall into a passback interval. After a restart it is filled again from the journal.
+/// For a host whose journal cannot be asked: remembers the codes it has taken, `N` at most, each
+/// until it can neither be replayed nor fall into a passback interval. After a restart the host
+/// fills it again.
 #[derive(Clone, Debug)]
 pub struct ReplayGuard<const N: usize> {
     taken: [Option<Taken>; N],
@@ -102,15 +121,7 @@ impl<const N: usize> ReplayGuard<N> {
             .filter(same_credential)
             .map(|taken| taken.at)
             .max();
-        match last.map(|last| now.since(last)) {
-            // A clock that was set back must not open the gate twice: negative counts as within.
-            Some(age) if age < SILENCE_S => Novelty::Silent,
-            Some(age) if age < i64::from(rule.interval_s) => match rule.within {
-                WithinInterval::Refuse => Novelty::Passback,
-                WithinInterval::Companion => Novelty::Companion,
-            },
-            Some(_) | None => Novelty::New,
-        }
+        last.map_or(Novelty::New, |last| rule.novelty(now.since(last)))
     }
 
     /// Remembers that `code` was taken at `at`, in the place of one that no longer matters.

@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 use miette::Diagnostic;
 use obol_console::{FileError, read_limited};
 use obol_pos_sdk::{
-    FarePack, Journal, PROVISIONING_MAX, Provisioning, ProvisioningError, Root, Terminal, Trust,
-    TrustRefused,
+    FarePack, Journal, JournalFile, PROVISIONING_MAX, Provisioning, ProvisioningError, Root,
+    Terminal, Trust, TrustRefused,
 };
 use obol_transport::{Identity, IdentityError, TrustAnchor};
 use thiserror::Error;
@@ -62,19 +62,19 @@ impl Folder {
     }
 
     /// Everything a scan needs; nothing of it touches a network.
-    pub(crate) fn terminal(&self) -> miette::Result<Terminal> {
-        let provisioning = self.provisioning()?;
-        let trust = self.trust(&provisioning)?.ok_or(FolderError::NoTrust {
+    pub(crate) fn terminal(&self, provisioning: &Provisioning) -> miette::Result<Terminal> {
+        let trust = self.trust(provisioning)?.ok_or(FolderError::NoTrust {
             dir: self.path.clone(),
         })?;
         let fares = self.fares()?;
         let journal = Journal::open(&self.journal_path(), &provisioning.terminal)?;
-        Ok(Terminal::new(provisioning.rules, trust, fares, journal)?)
+        Ok(Terminal::new(provisioning.rules, trust, fares, journal))
     }
 
-    pub(crate) fn journal(&self) -> miette::Result<Journal> {
-        let provisioning = self.provisioning()?;
-        Ok(Journal::open(&self.journal_path(), &provisioning.terminal)?)
+    /// The journal, to look at and to upload from, beside the process that takes rides.
+    pub(crate) fn journal(&self, provisioning: &Provisioning) -> miette::Result<JournalFile> {
+        let path = self.journal_path();
+        Ok(JournalFile::open(&path, &provisioning.terminal)?)
     }
 
     pub(crate) fn root(&self, provisioning: &Provisioning) -> miette::Result<Root> {
@@ -97,7 +97,7 @@ impl Folder {
         Ok(Some(trust))
     }
 
-    fn fares(&self) -> miette::Result<Option<FarePack>> {
+    pub(crate) fn fares(&self) -> miette::Result<Option<FarePack>> {
         let path = self.fares_path();
         let Some(bytes) = read_if_there(&path, FARES_FILE_MAX)? else {
             return Ok(None);

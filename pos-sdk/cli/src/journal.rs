@@ -1,6 +1,6 @@
 use clap::Subcommand;
 use obol_console::{Outcome, utc_text};
-use obol_pos_sdk::{Journal, StoredRecord};
+use obol_pos_sdk::{JournalFile, StoredRecord};
 use serde::Serialize;
 
 use crate::{
@@ -21,7 +21,7 @@ pub(crate) enum Command {
 }
 
 pub(crate) fn run(folder: &Folder, command: &Command, format: Format) -> miette::Result<Outcome> {
-    let journal = folder.journal()?;
+    let journal = folder.journal(&folder.provisioning()?)?;
     match command {
         Command::Check => check(&journal, format),
         Command::Show => show(&journal, format),
@@ -37,7 +37,7 @@ struct Checked {
     epoch: String,
 }
 
-fn check(journal: &Journal, format: Format) -> miette::Result<()> {
+fn check(journal: &JournalFile, format: Format) -> miette::Result<()> {
     let value = Checked {
         result: "whole",
         records: journal.check()?,
@@ -62,7 +62,7 @@ struct Line {
     head: String,
 }
 
-fn show(journal: &Journal, format: Format) -> miette::Result<()> {
+fn show(journal: &JournalFile, format: Format) -> miette::Result<()> {
     let mut next = 1;
     loop {
         let page = journal.records(next, PAGE)?;

@@ -7,6 +7,7 @@ mod picture;
 mod say;
 mod scan;
 mod sync;
+mod synced;
 mod upload;
 
 use std::{path::PathBuf, process::ExitCode};

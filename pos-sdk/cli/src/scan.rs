@@ -11,6 +11,7 @@ use crate::{
     folder::Folder,
     picture,
     say::{self, Format},
+    synced::Synced,
 };
 
 /// Bytes of a line that are looked at. The longest boarding code has 483; what is longer is
@@ -20,19 +21,23 @@ const LINE_MAX: u64 = 1024;
 /// Takes the boarding code in a picture.
 pub(crate) fn picture(folder: &Folder, path: &Path, format: Format) -> miette::Result<Outcome> {
     let text = picture::read_code(path)?;
-    let mut terminal = folder.terminal()?;
+    let mut terminal = folder.terminal(&folder.provisioning()?)?;
     take(&mut terminal, text.as_bytes(), format)
 }
 
-/// Takes boarding codes from a scanner that types them, until it ends. Refused when one was.
+/// Takes boarding codes from a scanner that types them, until it ends. Refused when one was. What
+/// `sync` stores meanwhile is in use from the next code on.
 pub(crate) fn typed(
     folder: &Folder,
     mut keys: impl BufRead,
     format: Format,
 ) -> miette::Result<Outcome> {
-    let mut terminal = folder.terminal()?;
+    let provisioning = folder.provisioning()?;
+    let mut synced = Synced::new(folder, &provisioning);
+    let mut terminal = folder.terminal(&provisioning)?;
     let mut outcome = Outcome::Done;
     while let Some(line) = next_line(&mut keys).into_diagnostic()? {
+        synced.refresh(&mut terminal, UnixTime(unix_now()));
         if take(&mut terminal, &line, format)? == Outcome::Refused {
             outcome = Outcome::Refused;
         }

@@ -65,7 +65,7 @@ pub(crate) fn run(folder: &Folder, format: Format) -> miette::Result<Outcome> {
     let provisioning = folder.provisioning()?;
     let signer = SegmentSigner::from_pkcs8_pem(&read_text(&provisioning.key, KEY_FILE_MAX)?)?;
     let (anchor, identity) = credentials(&provisioning)?;
-    let mut journal = folder.journal()?;
+    let mut journal = folder.journal(&provisioning)?;
     let mut uplink = HttpUplink {
         runtime: runtime()?,
         client: HttpsClient::expecting("platform", &anchor, Some(identity)),

@@ -4,14 +4,14 @@ use obol_credential::{Presentation, UnixTime};
 use obol_tap::{Head, TapRecord};
 use rusqlite::{Row, params};
 
-use super::{Journal, JournalError, Tail};
+use super::{JournalError, JournalFile, Tail};
 
 /// Records that opening looks at, at least, from the end.
 const CHECKED_AT_OPEN: u64 = 1000;
 
-const READ: &str = "reading";
+const READ: &str = "read";
 
-impl Journal {
+impl JournalFile {
     /// Reads the whole journal: SQLite's own structures, every record's bytes against the hash
     /// chain and against its columns, the gate's marks and the watermark. Returns the number of
     /// records.
@@ -20,6 +20,7 @@ impl Journal {
     /// [`JournalError::Damaged`] with the first record that is not as it was written,
     /// [`JournalError::DamagedFile`] for damage elsewhere.
     pub fn check(&self) -> Result<u64, JournalError> {
+        let _snapshot = self.snapshot()?;
         let tail = self.walk(Tail {
             seq: 0,
             head: self.origin(),
@@ -32,13 +33,9 @@ impl Journal {
     /// Follows the chain through what is not uploaded yet, and through the last thousand records
     /// at least; returns the end.
     pub(super) fn check_end(&self) -> Result<Tail, JournalError> {
+        let _snapshot = self.snapshot()?;
         let watermark = self.watermark()?;
-        let last: u64 = self
-            .connection
-            .query_row("SELECT coalesce(max(seq), 0) FROM record", [], |row| {
-                row.get(0)
-            })
-            .map_err(self.failed(READ))?;
+        let last = self.last_seq()?;
         self.check_watermark(last)?;
         let from = watermark.min(last.saturating_sub(CHECKED_AT_OPEN));
         let head = self.head_at(from)?;

@@ -22,12 +22,21 @@ pub enum JournalError {
         /// The path asked for.
         path: PathBuf,
     },
-    /// Another process, or this one, has the journal open.
+    /// Another process, or this one, takes rides with the journal.
     #[error("the journal {} is in use", path.display())]
     #[diagnostic(help("stop the other process of this terminal; a journal has one writer"))]
     Locked {
         /// The journal.
         path: PathBuf,
+    },
+    /// The file, or the one beside it that its writer locks, cannot be made.
+    #[error("cannot make or lock the journal {}", path.display())]
+    #[diagnostic(help("check that its folder exists and that you may write to it"))]
+    File {
+        /// The journal.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
     },
     /// A file, but not a journal.
     #[error("{} is not a journal", path.display())]

@@ -1,6 +1,7 @@
-//! The journal's file: its tables, its settings and its lock.
+//! The journal's file: its tables and its settings.
 
 use std::path::Path;
+use std::time::Duration;
 
 use obol_tap::{Epoch, Head, TerminalName};
 use rusqlite::{Connection, OpenFlags, Result, params};
@@ -49,22 +50,19 @@ pub(super) enum Content {
     Foreign,
 }
 
-/// Opens an existing file, takes the lock and sets everything that durability rests on.
-pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
-    let connection = Connection::open_with_flags(
-        path,
-        flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
-    connection.busy_timeout(std::time::Duration::ZERO)?;
-    // Before the first access: the lock is then the file's own, held until the process ends
-    // however it ends, and no shared memory is needed.
-    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+/// How long one process of a terminal waits for another's write: some fsyncs.
+const BUSY_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Opens an existing file and sets everything that durability rests on.
+pub(super) fn connect(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_DEADLINE)?;
     connection.pragma_update(None, "trusted_schema", "OFF")?;
     connection.pragma_update(None, "cell_size_check", "ON")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     demand_wal(&connection)?;
     sync_commits(&connection)?;
-    connection.execute_batch("BEGIN IMMEDIATE; COMMIT")?;
     Ok(connection)
 }
 
@@ -93,7 +91,12 @@ pub(super) fn defer_commits(connection: &Connection) -> Result<()> {
 /// A process that was killed between writing and syncing leaves commits that only the page cache
 /// holds. Copying them into the main file syncs them first.
 pub(super) fn sync_what_was_found(connection: &Connection) -> Result<()> {
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    let busy: bool = connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |row| row.get(0))?;
+    if busy {
+        let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        return Err(rusqlite::Error::SqliteFailure(busy, None));
+    }
+    Ok(())
 }
 
 pub(super) fn content(connection: &Connection) -> Result<Content> {

@@ -1,17 +1,18 @@
 //! What the platform holds of the journal, and what it is sent next.
 
 use obol_tap::{Acknowledgement, Head, RecordStatus, SEGMENT_RECORDS_MAX, UnsignedSegment};
-use rusqlite::params;
+use rusqlite::{Transaction, TransactionBehavior, params};
 
-use super::{AcknowledgementRefused, Journal, JournalError, schema};
+use super::{AcknowledgementRefused, JournalError, JournalFile, schema};
 
-impl Journal {
+impl JournalFile {
     /// The next segment to upload: the records behind the watermark, a thousand at most. `None`
     /// when everything is uploaded.
     ///
     /// # Errors
     /// [`JournalError`] when the journal cannot be read or its records make no segment.
     pub fn next_segment(&self) -> Result<Option<UnsignedSegment>, JournalError> {
+        let _snapshot = self.snapshot()?;
         let (watermark, head) = self.uplink()?;
         let records: Vec<Vec<u8>> = self.rows(
             "SELECT bytes FROM record WHERE seq > ?1 ORDER BY seq LIMIT ?2",
@@ -29,30 +30,42 @@ impl Journal {
             })
     }
 
-    /// Moves the watermark as far as the platform holds the journal, and durably so.
+    /// Moves the watermark as far as the platform holds the journal, durably so, and returns it.
+    /// `first_seq` is the first record of the segment that is acknowledged: what another upload has
+    /// moved past it stays moved.
     ///
     /// # Errors
     /// [`AcknowledgementRefused`] when the acknowledgement is not about this journal as it stands
     /// here; the watermark stays.
     pub fn acknowledge(
         &mut self,
+        first_seq: u64,
         acknowledgement: &Acknowledgement,
     ) -> Result<u64, AcknowledgementRefused> {
-        let held = acknowledgement.watermark;
-        self.compare(acknowledgement)?;
-        schema::sync_commits(&self.connection)
-            .and_then(|()| {
-                self.connection.execute(
+        let failed = |source| refused(self.failed("move the watermark of")(source));
+        schema::sync_commits(&self.connection).map_err(failed)?;
+        // Between comparing and moving, no other upload may move it.
+        let alone = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
+            .map_err(failed)?;
+        let watermark = self.compare(first_seq, acknowledgement)?;
+        if watermark == acknowledgement.watermark {
+            alone
+                .execute(
                     "UPDATE uplink SET watermark = ?1, head = ?2",
-                    params![held, acknowledgement.head.0],
+                    params![watermark, acknowledgement.head.0],
                 )
-            })
-            .map_err(self.failed("move the watermark of"))
-            .map_err(refused)?;
-        Ok(held)
+                .map_err(failed)?;
+        }
+        alone.commit().map_err(failed)?;
+        Ok(watermark)
     }
 
-    fn compare(&self, acknowledgement: &Acknowledgement) -> Result<(), AcknowledgementRefused> {
+    /// The watermark as it shall stand.
+    fn compare(
+        &self,
+        first_seq: u64,
+        acknowledgement: &Acknowledgement,
+    ) -> Result<u64, AcknowledgementRefused> {
         let found = acknowledgement.watermark;
         let watermark = self.watermark().map_err(refused)?;
         let last = self.last_seq().map_err(refused)?;
@@ -73,15 +86,15 @@ impl Journal {
                 found: acknowledgement.head,
             });
         }
-        if found > watermark {
-            return Ok(());
+        if found.max(watermark) >= first_seq {
+            return Ok(found.max(watermark));
         }
         let conflict = |status: &RecordStatus| *status == RecordStatus::Conflict;
         let mut records = acknowledgement.records.iter();
         Err(match records.find(|record| conflict(&record.status)) {
             Some(record) => AcknowledgementRefused::Conflict { seq: record.seq },
             None => AcknowledgementRefused::NoProgress {
-                expected: watermark + 1,
+                expected: first_seq,
                 found,
             },
         })

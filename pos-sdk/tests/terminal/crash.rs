@@ -160,7 +160,7 @@ fn a_terminal_that_takes_rides_until_it_is_killed() {
     }
     let issuing = Issuing::new();
     let journal = obol_pos_sdk::Journal::open(path.trim().as_ref(), &name()).unwrap();
-    let mut terminal = Terminal::new(rules(), trust(&issuing), Some(fares()), journal).unwrap();
+    let mut terminal = Terminal::new(rules(), trust(&issuing), Some(fares()), journal);
     let mut stdout = std::io::stdout();
     // each credential again after its passback interval
     let phones: Vec<_> = (1..=8)

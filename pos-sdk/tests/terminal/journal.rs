@@ -1,8 +1,8 @@
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use obol_pos_sdk::{Journal, JournalError, TerminalName};
+use obol_pos_sdk::{Journal, JournalError, JournalFile, TerminalName};
 
-use crate::world::{EPOCH, World, name, open};
+use crate::world::{EPOCH, T, World, name, open};
 
 fn opening(path: &Path) -> JournalError {
     Journal::open(path, &name()).unwrap_err()
@@ -13,6 +13,35 @@ fn a_journal_has_one_writer() {
     let world = World::with_rides(1);
     let refused = opening(&world.path());
     assert!(matches!(refused, JournalError::Locked { .. }), "{refused}");
+}
+
+#[test]
+fn what_a_terminal_takes_is_read_beside_it_as_it_is_written() {
+    let mut world = World::with_rides(1);
+    let beside = JournalFile::open(&world.path(), &name()).unwrap();
+    assert_eq!(beside.last_seq().unwrap(), 1);
+    let code = world.phone(2).code(T, 2);
+    let _granted = world.grant(&code, T);
+    assert_eq!(beside.check().unwrap(), 2);
+    drop(beside);
+    let code = world.phone(3).code(T, 3);
+    assert_eq!(world.grant(&code, T).record().seq, 3);
+}
+
+#[test]
+fn the_journals_files_are_their_owners_alone() {
+    let world = World::with_rides(1);
+    let mut files = 0;
+    for file in fs::read_dir(world.folder.path()).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", file.path());
+        files += 1;
+    }
+    assert_eq!(
+        files, 4,
+        "the database, its two companions, the writer's lock"
+    );
 }
 
 #[test]

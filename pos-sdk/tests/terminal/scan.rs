@@ -1,4 +1,4 @@
-use obol_pos_sdk::{Decision, Journal, RefusalCode, Terminal, Trust};
+use obol_pos_sdk::{Decision, Journal, RefusalCode, Terminal, Trust, TrustRefused};
 
 use crate::world::{EPOCH, FARE, Issuing, Phone, T, World, fares, name, rules, trust};
 
@@ -31,7 +31,7 @@ fn the_same_code_twice_is_a_duplicate_and_charged_once() {
 }
 
 #[test]
-fn the_guard_survives_a_restart() {
+fn what_was_taken_is_known_after_a_restart() {
     let mut world = World::new();
     let phone = world.phone(1);
     let code = phone.code(T, 1);
@@ -54,6 +54,23 @@ fn a_second_code_is_ignored_then_refused_then_a_new_ride() {
     assert_eq!(world.refuse(&within, T.plus(299)), RefusalCode::Passback);
     let after = phone.code(T.plus(300), 4);
     assert_eq!(world.grant(&after, T.plus(300)).record().seq, 2);
+}
+
+#[test]
+fn a_passback_interval_of_most_of_a_day_holds_to_its_last_second() {
+    let (folder, issuing) = (tempfile::tempdir().unwrap(), Issuing::new());
+    let mut rules = rules();
+    rules.passback.interval_s = 79_000;
+    let bundle = issuing.bundle(T, |_| {});
+    let trust = Trust::from_bundle(&bundle, &issuing.root).unwrap();
+    let journal = journal_in(&folder);
+    let mut terminal = Terminal::new(rules, trust, Some(fares()), journal);
+    let phone = Phone::new(&issuing, 1, T);
+    let mut scan = |at| terminal.scan(phone.code(at, 1).as_bytes(), at);
+    assert!(matches!(scan(T), Decision::Granted(_)));
+    let decision = scan(T.plus(78_999));
+    assert!(matches!(decision, Decision::Refused(r) if r.code == RefusalCode::Passback));
+    assert!(matches!(scan(T.plus(79_000)), Decision::Granted(_)));
 }
 
 #[test]
@@ -104,7 +121,7 @@ fn a_class_that_the_terminal_does_not_serve_is_out_of_scope() {
     let mut rules = rules();
     rules.classes = 0b100;
     let journal = journal_in(&folder);
-    let mut terminal = Terminal::new(rules, trust(&issuing), Some(fares()), journal).unwrap();
+    let mut terminal = Terminal::new(rules, trust(&issuing), Some(fares()), journal);
     let code = Phone::new(&issuing, 1, T).code(T, 1);
     let decision = terminal.scan(code.as_bytes(), T);
     assert!(matches!(decision, Decision::Refused(r) if r.code == RefusalCode::OutOfScope));
@@ -114,10 +131,27 @@ fn a_class_that_the_terminal_does_not_serve_is_out_of_scope() {
 fn without_a_fare_pack_nobody_is_charged() {
     let (folder, issuing) = (tempfile::tempdir().unwrap(), Issuing::new());
     let journal = journal_in(&folder);
-    let mut terminal = Terminal::new(rules(), trust(&issuing), None, journal).unwrap();
+    let mut terminal = Terminal::new(rules(), trust(&issuing), None, journal);
     let code = Phone::new(&issuing, 1, T).code(T, 1);
     let decision = terminal.scan(code.as_bytes(), T);
     assert!(matches!(decision, Decision::Refused(r) if r.code == RefusalCode::FareUnknown));
+}
+
+#[test]
+fn a_running_terminal_takes_a_newer_bundle_and_fare_pack_and_no_older_bundle() {
+    let (folder, issuing) = (tempfile::tempdir().unwrap(), Issuing::new());
+    let at = |made| Trust::from_bundle(&issuing.bundle(made, |_| {}), &issuing.root).unwrap();
+    let journal = journal_in(&folder);
+    let mut terminal = Terminal::new(rules(), at(T.minus(86_400)), None, journal);
+    let code = Phone::new(&issuing, 1, T).code(T, 1);
+    let decision = terminal.scan(code.as_bytes(), T);
+    assert!(matches!(decision, Decision::Refused(r) if r.code == RefusalCode::BundleExpired));
+    terminal.believe(at(T), T).unwrap();
+    terminal.charge_by(fares());
+    let refused = terminal.believe(at(T.minus(60)), T).unwrap_err();
+    assert!(matches!(refused, TrustRefused::Older { .. }), "{refused}");
+    let decision = terminal.scan(code.as_bytes(), T);
+    assert!(matches!(decision, Decision::Granted(_)), "{decision:?}");
 }
 
 #[test]
@@ -126,7 +160,7 @@ fn an_expired_bundle_and_a_clock_behind_it_stop_the_terminal() {
     let bundle = issuing.bundle(T, |_| {});
     let trust = Trust::from_bundle(&bundle, &issuing.root).unwrap();
     let journal = journal_in(&folder);
-    let mut terminal = Terminal::new(rules(), trust, Some(fares()), journal).unwrap();
+    let mut terminal = Terminal::new(rules(), trust, Some(fares()), journal);
     let code = Phone::new(&issuing, 1, T).code(T, 1);
     let mut refusal = |at| match terminal.scan(code.as_bytes(), at) {
         Decision::Refused(refusal) => refusal.code,

@@ -1,6 +1,6 @@
 use obol_pos_sdk::{
-    Acknowledgement, AcknowledgementRefused, Epoch, SegmentSigner, Uplink, UploadError, Uploaded,
-    upload,
+    Acknowledgement, AcknowledgementRefused, Epoch, JournalFile, SegmentSigner, Uplink,
+    UploadError, Uploaded, upload,
 };
 use obol_tap::{Head, RecordAcknowledgement, RecordStatus, TerminalKey, VerifiedSegment};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
@@ -135,6 +135,43 @@ fn an_upload_moves_the_watermark_and_a_second_one_has_nothing_to_do() {
             watermark: 4
         }
     );
+}
+
+/// Before its segment arrives, another process has uploaded everything.
+struct Overtaken<'a> {
+    platform: &'a mut Platform,
+    journal: std::path::PathBuf,
+    signer: &'a SegmentSigner,
+}
+
+impl Uplink for Overtaken<'_> {
+    type Error = &'static str;
+
+    fn send(&mut self, segment: &[u8]) -> Result<Acknowledgement, Self::Error> {
+        let mut beside = JournalFile::open(&self.journal, &name()).unwrap();
+        assert_eq!(
+            upload(&mut beside, self.signer, self.platform)
+                .unwrap()
+                .records,
+            3
+        );
+        self.platform.send(segment)
+    }
+}
+
+#[test]
+fn of_two_uploads_at_once_neither_fails_nor_moves_the_watermark_back() {
+    let (mut platform, signer) = Platform::new();
+    let mut world = World::with_rides(3);
+    let mut overtaken = Overtaken {
+        platform: &mut platform,
+        journal: world.path(),
+        signer: &signer,
+    };
+    let journal = world.terminal().journal();
+    let done = upload(journal, &signer, &mut overtaken).unwrap();
+    assert_eq!(done.watermark, 3);
+    assert_eq!(journal.watermark().unwrap(), 3);
 }
 
 #[test]

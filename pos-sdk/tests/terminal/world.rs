@@ -53,7 +53,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::create(&folder.path().join("journal"), &name(), EPOCH).unwrap();
         let issuing = Issuing::new();
-        let terminal = Terminal::new(rules(), trust(&issuing), Some(fares()), journal).unwrap();
+        let terminal = Terminal::new(rules(), trust(&issuing), Some(fares()), journal);
         Self {
             folder,
             issuing,
@@ -81,7 +81,7 @@ impl World {
         self.stop();
         let journal = open(&self.path());
         let trust = trust(&self.issuing);
-        self.terminal = Some(Terminal::new(rules(), trust, Some(fares()), journal).unwrap());
+        self.terminal = Some(Terminal::new(rules(), trust, Some(fares()), journal));
     }
 
     pub(crate) fn grant(&mut self, code: &str, at: UnixTime) -> Granted {

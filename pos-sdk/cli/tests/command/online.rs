@@ -197,6 +197,51 @@ fn a_synced_terminal_takes_rides_and_uploads_each_once() {
 }
 
 #[test]
+fn rides_are_uploaded_while_the_terminal_takes_more() {
+    let online = Online::new();
+    assert_eq!(online.world.run(&["sync"]).code, 0);
+    let mut scanner = online.world.typing();
+    let mut ride = |number: u8| {
+        let code = online.world.phone(number).code(online.world.now, 1);
+        let said = scanner.take(&code);
+        assert!(
+            said.starts_with(&format!("GRANTED seq={number} ")),
+            "{said}"
+        );
+        let said = online.world.run(&["upload"]);
+        let expected = format!("UPLOADED records=1 watermark={number}\n");
+        assert_eq!(said.out, expected, "{said:?}");
+    };
+    ride(1);
+    ride(2);
+    let first = online.world.phone(1).code(online.world.now, 1);
+    let said = scanner.take(&first);
+    assert!(said.starts_with("REFUSED DUPLICATE (13): "), "{said}");
+    assert_eq!(online.world.run(&["journal", "check"]).code, 0);
+}
+
+#[test]
+fn a_terminal_that_runs_takes_what_is_synced_from_the_next_code_on() {
+    let online = Online::new();
+    let world = &online.world;
+    let old = world.issuing.bundle(world.now.minus(86_400), |_| {});
+    fs::write(world.path("trust-bundle.cbor"), old).unwrap();
+    let code = world.phone(1).code(world.now, 1);
+    let mut scanner = world.typing();
+    let said = scanner.take(&code);
+    assert!(said.starts_with("REFUSED BUNDLE_EXPIRED (19): "), "{said}");
+    assert_eq!(world.run(&["sync"]).code, 0);
+    let said = scanner.take(&code);
+    assert!(said.starts_with("GRANTED seq=1 fare=2.00 CNY "), "{said}");
+
+    fs::write(world.path("trust-bundle.cbor"), b"damaged").unwrap();
+    let said = scanner.take(&world.phone(2).code(world.now, 1));
+    assert!(said.starts_with("GRANTED seq=2 "), "{said}");
+    let complaint = "error: cannot use the stored trust bundle";
+    assert_eq!(scanner.end().matches(complaint).count(), 1);
+}
+
+#[test]
 fn a_bundle_of_another_root_is_refused_and_the_old_one_stays() {
     let online = Online::new();
     assert_eq!(online.world.run(&["sync"]).code, 0);

@@ -2,9 +2,9 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
 };
 
 use obol_fare::{Currency, FarePack, FareRule, RuleId};
@@ -17,6 +17,29 @@ pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) issuing: Issuing,
     pub(crate) now: UnixTime,
+}
+
+/// `obol-pos type` while it runs: one code in, one answer out.
+pub(crate) struct Typing {
+    child: Child,
+    keys: ChildStdin,
+    screen: BufReader<ChildStdout>,
+}
+
+impl Typing {
+    pub(crate) fn take(&mut self, code: &str) -> String {
+        writeln!(self.keys, "{code}").unwrap();
+        let mut said = String::new();
+        self.screen.read_line(&mut said).unwrap();
+        said
+    }
+
+    /// The scanner is unplugged; what was said on standard error.
+    pub(crate) fn end(self) -> String {
+        drop(self.keys);
+        let output = self.child.wait_with_output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    }
 }
 
 /// What the command said and how it ended.
@@ -69,8 +92,20 @@ impl World {
         self.run_typing(arguments, b"")
     }
 
-    pub(crate) fn run_typing(&self, arguments: &[&str], keys: &[u8]) -> Said {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_obol-pos"))
+    /// A terminal with a scanner at its keyboard.
+    pub(crate) fn typing(&self) -> Typing {
+        let mut child = self.start(&["type"]);
+        let keys = child.stdin.take().unwrap();
+        let screen = BufReader::new(child.stdout.take().unwrap());
+        Typing {
+            child,
+            keys,
+            screen,
+        }
+    }
+
+    fn start(&self, arguments: &[&str]) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_obol-pos"))
             .arg("--dir")
             .arg(self.folder.path())
             .args(arguments)
@@ -78,7 +113,11 @@ impl World {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap();
+            .unwrap()
+    }
+
+    pub(crate) fn run_typing(&self, arguments: &[&str], keys: &[u8]) -> Said {
+        let mut child = self.start(arguments);
         child.stdin.take().unwrap().write_all(keys).unwrap();
         said(child.wait_with_output().unwrap())
     }
