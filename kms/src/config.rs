@@ -1,20 +1,24 @@
-//! `NAME.token.toml`: which token, and where its PIN is.
+//! `NAME.token.toml` and PKCS#11 URIs: which token, and where its PIN is.
+
+mod pin;
+mod uri;
 
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use cryptoki::types::AuthPin;
 use serde::Deserialize;
-use zeroize::Zeroizing;
+
+use crate::module::TokenSummary;
+use pin::{PIN_MAX, PIN_MIN};
+use uri::Pkcs11Uri;
+
+pub use pin::{Pin, PinSource};
+pub use uri::InvalidUri;
 
 /// Largest token file that is read, in bytes.
 const CONFIG_MAX: u64 = 16 * 1024;
-/// Longest PIN, in bytes: what SoftHSM accepts.
-const PIN_MAX: usize = 255;
-/// Shortest PIN, in bytes.
-const PIN_MIN: usize = 4;
 
 /// One token: addressed by label *and* serial, never by slot, because slot numbers change when a
 /// token is initialised or a device is plugged elsewhere.
@@ -25,6 +29,14 @@ const PIN_MIN: usize = 4;
 /// serial = "a1b2c3d4e5f60718"                # as the module reports it
 /// pin_file = "issuer.pin"                    # mode 0600 or 0400, the PIN and at most one newline
 /// ```
+///
+/// or one PKCS#11 URI (RFC 7512) with `token`, `serial`, `module-path` and `pin-source`
+/// (`file:PATH`, `credential:NAME` or `prompt:`); `model` and `manufacturer` are compared if they
+/// are there:
+///
+/// ```toml
+/// uri = "pkcs11:token=issuer;serial=a1b2c3d4e5f60718?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=credential:issuer-pin"
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenConfig {
     /// The PKCS#11 library.
@@ -33,8 +45,12 @@ pub struct TokenConfig {
     pub label: String,
     /// Token serial number.
     pub serial: String,
-    /// File that holds the user PIN.
-    pub pin_file: PathBuf,
+    /// Model that the token must have; `None` accepts any.
+    pub model: Option<String>,
+    /// Manufacturer that the token must have; `None` accepts any.
+    pub manufacturer: Option<String>,
+    /// Where the user PIN comes from.
+    pub pin: PinSource,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +60,12 @@ struct RawTokenConfig {
     label: String,
     serial: String,
     pin_file: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawUri {
+    uri: String,
 }
 
 /// Why a token file or its PIN was refused.
@@ -85,81 +107,105 @@ pub enum ConfigError {
         mode: u32,
     },
     /// The PIN's length is impossible.
-    #[error("PIN file {} does not hold a PIN of {PIN_MIN} to {PIN_MAX} printable bytes", .0.display())]
-    PinShape(PathBuf),
+    #[error("{0} does not hold a PIN of {PIN_MIN} to {PIN_MAX} printable bytes")]
+    PinShape(PinSource),
+    /// A credential is asked for, and no service manager has passed any.
+    #[error("PIN credential {0:?} was not passed: $CREDENTIALS_DIRECTORY is not set")]
+    NoCredentials(String),
+    /// Nobody could be asked.
+    #[error("no PIN could be asked for at the terminal")]
+    Prompt(#[source] std::io::Error),
+    /// The URI selects no token, or in a way that is refused.
+    #[error("the PKCS#11 URI is refused: {0}")]
+    Uri(#[from] InvalidUri),
 }
 
 impl TokenConfig {
     /// Reads a token file. Relative paths inside it start at its own folder.
     ///
     /// # Errors
-    /// [`ConfigError`]: unreadable, too long, or not exactly the four keys.
+    /// [`ConfigError`]: unreadable, too long, not exactly the four keys or the one, or a URI that
+    /// is refused.
     pub fn load(path: &Path) -> Result<TokenConfig, ConfigError> {
         let text = read_config(path)?;
-        let raw: RawTokenConfig = toml::from_str(&text).map_err(|source| ConfigError::Syntax {
+        let syntax = |source| ConfigError::Syntax {
             path: path.to_path_buf(),
             source: Box::new(source),
-        })?;
+        };
         let folder = path.parent().unwrap_or_else(|| Path::new("."));
+        let table: toml::Table = toml::from_str(&text).map_err(syntax)?;
+        if table.contains_key("uri") {
+            let RawUri { uri } = toml::from_str(&text).map_err(syntax)?;
+            return TokenConfig::of_uri(&uri, folder);
+        }
+        let raw: RawTokenConfig = toml::from_str(&text).map_err(syntax)?;
         Ok(TokenConfig {
             module: folder.join(raw.module),
             label: raw.label,
             serial: raw.serial,
-            pin_file: folder.join(raw.pin_file),
+            model: None,
+            manufacturer: None,
+            pin: PinSource::File(folder.join(raw.pin_file)),
         })
     }
 
-    /// Reads the PIN. The mode is asked of the opened file, so it cannot be swapped in between.
+    /// Reads the argument of `--token`: a PKCS#11 URI, or the path of a token file. Relative paths
+    /// in a URI start at the current folder.
     ///
     /// # Errors
-    /// [`ConfigError::PinMode`] unless the mode is 0600 or 0400; [`ConfigError::PinShape`].
-    pub fn read_pin(&self) -> Result<Pin, ConfigError> {
-        let path = &self.pin_file;
-        let failed = |source| ConfigError::Read {
-            path: path.clone(),
-            source,
+    /// [`ConfigError`], as [`TokenConfig::load`].
+    pub fn of_argument(argument: &Path) -> Result<TokenConfig, ConfigError> {
+        match argument.to_str() {
+            Some(text) if text.starts_with("pkcs11:") => TokenConfig::of_uri(text, Path::new("")),
+            _ => TokenConfig::load(argument),
+        }
+    }
+
+    /// Reads a PKCS#11 URI (RFC 7512); relative paths in it start at `folder`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Uri`]: `token`, `serial`, `module-path` or `pin-source` is missing, an
+    /// attribute selects something else, or the PIN stands in the URI.
+    pub fn of_uri(text: &str, folder: &Path) -> Result<TokenConfig, ConfigError> {
+        let uri = Pkcs11Uri::parse(text)?;
+        uri.only_a_token()?;
+        let path = |name: &'static str| match uri.path(name)? {
+            Some(value) if !value.is_empty() => Ok(Some(value.to_owned())),
+            _ => Ok::<_, InvalidUri>(None),
         };
-        let file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        let mode = metadata.permissions().mode() & 0o7777;
-        if mode != 0o600 && mode != 0o400 {
-            return Err(ConfigError::PinMode {
-                path: path.clone(),
-                mode,
-            });
-        }
-        let mut bytes = Zeroizing::new(Vec::with_capacity(PIN_MAX + 2));
-        file.take(PIN_MAX as u64 + 2)
-            .read_to_end(&mut bytes)
-            .map_err(failed)?;
-        let pin = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-        Pin::new(pin).ok_or_else(|| ConfigError::PinShape(path.clone()))
-    }
-}
-
-/// A PIN: wiped when dropped, shown by no formatter.
-pub struct Pin(AuthPin);
-
-impl Pin {
-    /// Takes 4 to 255 printable ASCII bytes; anything else is `None`.
-    pub fn new(bytes: &[u8]) -> Option<Pin> {
-        let text = std::str::from_utf8(bytes).ok()?;
-        let printable = bytes.iter().all(u8::is_ascii_graphic);
-        if !(PIN_MIN..=PIN_MAX).contains(&bytes.len()) || !printable {
-            return None;
-        }
-        // A boxed string has no spare capacity, so it is never copied on its way into the secret.
-        Some(Pin(AuthPin::from(Box::<str>::from(text))))
+        let source = uri
+            .query("pin-source")?
+            .ok_or(InvalidUri::Missing("pin-source"))?;
+        let module = uri
+            .query("module-path")?
+            .filter(|module| !module.is_empty())
+            .ok_or(InvalidUri::Missing("module-path"))?;
+        Ok(TokenConfig {
+            module: folder.join(module),
+            label: path("token")?.ok_or(InvalidUri::Missing("token"))?,
+            serial: path("serial")?.ok_or(InvalidUri::Missing("serial"))?,
+            model: path("model")?,
+            manufacturer: path("manufacturer")?,
+            pin: PinSource::parse(source, folder)?,
+        })
     }
 
-    pub(crate) fn as_auth_pin(&self) -> &AuthPin {
-        &self.0
+    /// Takes the PIN from where it is.
+    ///
+    /// # Errors
+    /// [`ConfigError::PinMode`] when others could read it; [`ConfigError::PinShape`];
+    /// [`ConfigError::NoCredentials`]; [`ConfigError::Prompt`].
+    pub fn read_pin(&self) -> Result<Pin, ConfigError> {
+        self.pin.read()
     }
-}
 
-impl std::fmt::Debug for Pin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Pin(..)")
+    /// Whether this is the token.
+    pub(crate) fn selects(&self, token: &TokenSummary) -> bool {
+        let same = |wanted: &Option<String>, found| wanted.as_ref().is_none_or(|w| w == found);
+        token.label == self.label
+            && token.serial == self.serial
+            && same(&self.model, &token.model)
+            && same(&self.manufacturer, &token.manufacturer)
     }
 }
 
@@ -178,4 +224,128 @@ pub(crate) fn read_config(path: &Path) -> Result<String, ConfigError> {
         .read_to_string(&mut text)
         .map_err(failed)?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &str =
+        "pkcs11:token=the%20issuer;serial=a1b2?module-path=/lib/p11.so&pin-source=file:issuer.pin";
+
+    fn of(text: &str) -> Result<TokenConfig, ConfigError> {
+        TokenConfig::of_uri(text, Path::new("/etc/obol"))
+    }
+
+    fn refusal(text: &str) -> InvalidUri {
+        match of(text) {
+            Err(ConfigError::Uri(refusal)) => refusal,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_uri_says_what_the_four_keys_say() {
+        let config = TokenConfig {
+            module: "/lib/p11.so".into(),
+            label: "the issuer".to_owned(),
+            serial: "a1b2".to_owned(),
+            model: None,
+            manufacturer: None,
+            pin: PinSource::File("/etc/obol/issuer.pin".into()),
+        };
+        assert_eq!(of(WHOLE).unwrap(), config);
+        // As p11tool prints it.
+        let more = WHOLE.replace("pkcs11:", "pkcs11:model=SoftHSM%20v2;manufacturer=SoftHSM;");
+        let config = of(&more).unwrap();
+        assert_eq!(config.model.as_deref(), Some("SoftHSM v2"));
+        assert_eq!(config.manufacturer.as_deref(), Some("SoftHSM"));
+    }
+
+    #[test]
+    fn a_token_file_holds_the_four_keys_or_the_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.token.toml");
+        std::fs::write(&path, format!("uri = '{WHOLE}'\n")).unwrap();
+        let config = TokenConfig::load(&path).unwrap();
+        assert_eq!(
+            config.pin,
+            PinSource::File(folder.path().join("issuer.pin"))
+        );
+        std::fs::write(&path, format!("uri = '{WHOLE}'\nlabel = 'l'\n")).unwrap();
+        let both = TokenConfig::load(&path);
+        assert!(matches!(both, Err(ConfigError::Syntax { .. })));
+    }
+
+    #[test]
+    fn what_a_uri_lacks_is_named() {
+        for (part, name) in [
+            ("token=the%20issuer;", "token"),
+            ("serial=a1b2", "serial"),
+            ("module-path=/lib/p11.so&", "module-path"),
+            ("&pin-source=file:issuer.pin", "pin-source"),
+        ] {
+            let text = WHOLE.replace(part, "").replace(";?", "?");
+            assert_eq!(refusal(&text), InvalidUri::Missing(name), "{text}");
+        }
+        let empty = WHOLE.replace("serial=a1b2", "serial=");
+        assert_eq!(refusal(&empty), InvalidUri::Missing("serial"));
+    }
+
+    #[test]
+    fn a_pin_in_the_uri_is_refused_and_not_repeated() {
+        let text = WHOLE.replace("pin-source=file:issuer.pin", "pin-value=hunter2");
+        let error = of(&text).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the PKCS#11 URI is refused: pin-value is refused: it puts the PIN into files, process \
+             lists and logs"
+        );
+        assert!(!format!("{error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_pin_comes_from_a_file_a_credential_or_a_person() {
+        let source = |text: &str| PinSource::parse(text, Path::new("/f"));
+        let file = |path: &str| Ok(PinSource::File(path.into()));
+        assert_eq!(source("file:/p"), file("/p"));
+        assert_eq!(source("file:///p"), file("/p"));
+        assert_eq!(source("file:p"), file("/f/p"));
+        let credential = PinSource::Credential("issuer-pin.1".to_owned());
+        assert_eq!(source("credential:issuer-pin.1"), Ok(credential));
+        assert_eq!(source("prompt:"), Ok(PinSource::Prompt));
+        for refused in [
+            "",
+            "/etc/pin",
+            "file:",
+            "file://host/p",
+            "file:a%20b",
+            "|cat /p",
+            "prompt:now",
+            "credential:",
+            "credential:..",
+            "credential:a/b",
+            "https://pins",
+            "value:1234",
+        ] {
+            assert_eq!(source(refused), Err(InvalidUri::PinSource), "{refused}");
+        }
+    }
+
+    #[cfg(not(feature = "pin-from-environment"))]
+    #[test]
+    fn a_pin_does_not_come_from_the_environment() {
+        let source = PinSource::parse("env:PIN", Path::new(""));
+        assert_eq!(source, Err(InvalidUri::PinSource));
+    }
+
+    #[cfg(feature = "pin-from-environment")]
+    #[test]
+    fn a_test_may_take_the_pin_from_the_environment() {
+        // Cargo sets it for every test it runs.
+        let source = PinSource::parse("env:CARGO_PKG_NAME", Path::new("")).unwrap();
+        assert!(source.read().is_ok());
+        let source = PinSource::parse("env:OBOL_NO_SUCH_VARIABLE", Path::new("")).unwrap();
+        assert!(matches!(source.read(), Err(ConfigError::PinShape(_))));
+    }
 }

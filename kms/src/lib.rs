@@ -14,7 +14,7 @@ mod template;
 mod token;
 pub mod x509;
 
-pub use config::{ConfigError, Pin, TokenConfig};
+pub use config::{ConfigError, InvalidUri, Pin, PinSource, TokenConfig};
 pub use credential::{
     CLOCK_TOLERANCE_S, ClaimsRefusal, IssuerKey, SignCredentialError, WINDOW_MAX_S,
 };

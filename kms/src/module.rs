@@ -71,6 +71,8 @@ pub struct TokenSummary {
     pub serial: String,
     /// The vendor's model name.
     pub model: String,
+    /// The vendor's name.
+    pub manufacturer: String,
 }
 
 /// Why a token could not be initialised.
@@ -251,5 +253,6 @@ fn summary_of(info: &cryptoki::slot::TokenInfo) -> TokenSummary {
         label: info.label().trim_end().to_owned(),
         serial: info.serial_number().trim_end().to_owned(),
         model: info.model().trim_end().to_owned(),
+        manufacturer: info.manufacturer_id().trim_end().to_owned(),
     }
 }

@@ -9,7 +9,7 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use obol_kms_client::SpkiId;
 
-use crate::config::{ConfigError, TokenConfig};
+use crate::config::{ConfigError, PinSource, TokenConfig};
 use crate::digest::Digest;
 use crate::error::CallError;
 use crate::keys::{self, FindError, Key, KeyPair};
@@ -62,14 +62,13 @@ pub enum OpenError {
     },
     /// The token refused the PIN. It was tried once.
     #[error(
-        "token {label:?} refused the PIN of {}, which was tried once and is not tried again",
-        pin_file.display()
+        "token {label:?} refused the PIN of {pin}, which was tried once and is not tried again"
     )]
     WrongPin {
         /// Label of the token.
         label: String,
         /// Where the PIN came from.
-        pin_file: PathBuf,
+        pin: PinSource,
         /// `C_Login`'s answer.
         source: CallError,
     },
@@ -120,10 +119,9 @@ impl Token {
             // The login belongs to process and token, so another `Token` may have done it.
             Err(error) if error.is(RvError::UserAlreadyLoggedIn) => {}
             Err(source) if is_pin_refusal(&source) => {
-                let pin_file = config.pin_file.clone();
                 return Err(OpenError::WrongPin {
                     label: summary.label,
-                    pin_file,
+                    pin: config.pin.clone(),
                     source,
                 });
             }
@@ -208,7 +206,7 @@ fn locate(module: &Module, config: &TokenConfig) -> Result<(Slot, TokenSummary),
     let all = module.loaded.tokens()?;
     let mut matching: Vec<_> = all
         .iter()
-        .filter(|(_, token)| token.label == config.label && token.serial == config.serial)
+        .filter(|(_, token)| config.selects(token))
         .cloned()
         .collect();
     let (label, serial) = (config.label.clone(), config.serial.clone());

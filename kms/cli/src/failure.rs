@@ -88,7 +88,14 @@ impl From<ConfigError> for Failure {
                 "chmod 600 it, and change the PIN if others could have read it"
             }
             ConfigError::PinShape(_) => {
-                "the file holds the PIN alone, with at most one newline after it"
+                "there must be the PIN alone, with at most one newline after it"
+            }
+            ConfigError::NoCredentials(_) => {
+                "start it with systemd's LoadCredential=, or give pin-source=file:PATH"
+            }
+            ConfigError::Prompt(_) => "run it in a terminal, or give pin-source=file:PATH",
+            ConfigError::Uri(_) => {
+                "pkcs11:token=LABEL;serial=SERIAL?module-path=PATH&pin-source=file:PATH"
             }
         };
         Failure::failed(error, help)

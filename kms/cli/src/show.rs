@@ -19,6 +19,7 @@ struct ShownToken {
     label: String,
     serial: String,
     model: String,
+    manufacturer: String,
 }
 
 #[derive(Serialize)]
@@ -34,7 +35,7 @@ struct ShownKey {
 pub(crate) fn show(arguments: &Show) -> Result<Outcome, Failure> {
     let inventory = match (&arguments.of.token, &arguments.of.module) {
         (Some(token_file), _) => {
-            let config = TokenConfig::load(token_file)?;
+            let config = TokenConfig::of_argument(token_file)?;
             let module = Module::load(&config.module)?;
             let token = Token::open(&module, &config, 1)?;
             let keys = token.keys().into_iter().map(shown_key).collect();
@@ -89,10 +90,12 @@ fn shown_tokens(tokens: Vec<TokenSummary>) -> Vec<ShownToken> {
                  label,
                  serial,
                  model,
+                 manufacturer,
              }| ShownToken {
                 label,
                 serial,
                 model,
+                manufacturer,
             },
         )
         .collect()

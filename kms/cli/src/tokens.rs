@@ -13,7 +13,7 @@ pub(crate) struct Modules(Vec<Module>);
 impl Modules {
     /// Opens the token of a token file with one session: commands do one thing at a time.
     pub(crate) fn open(&mut self, token_file: &Path) -> Result<Token, Failure> {
-        let config = TokenConfig::load(token_file)?;
+        let config = TokenConfig::of_argument(token_file)?;
         Ok(Token::open(self.module(&config.module)?, &config, 1)?)
     }
 

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use obol_kms::{
-    ConfigError, FinalizeError, InitializeError, LoadError, Module, OpenError, Pin, Token,
-    TokenConfig,
+    ConfigError, FinalizeError, InitializeError, LoadError, Module, OpenError, Pin, PinSource,
+    Token, TokenConfig,
 };
 
 use crate::world::{World, in_a_world};
@@ -99,7 +99,9 @@ fn a_module_without_tokens_says_so() {
             module: World::module_path().to_path_buf(),
             label: "root".to_owned(),
             serial: "1".to_owned(),
-            pin_file: world.folder.join("root.pin"),
+            model: None,
+            manufacturer: None,
+            pin: PinSource::File(world.folder.join("root.pin")),
         };
         let error = world
             .with_module(|module| Token::open(module, &config, 1))
@@ -115,12 +117,12 @@ fn a_module_without_tokens_says_so() {
 fn a_wrong_pin_is_tried_once_and_named() {
     in_a_world("opening::a_wrong_pin_is_tried_once_and_named", |world| {
         let config = world.new_token("locked");
-        fs::write(&config.pin_file, "wrong-pin").unwrap();
+        fs::write(pin_file(&config), "wrong-pin").unwrap();
         let error = world
             .with_module(|module| Token::open(module, &config, 1))
             .unwrap_err();
         assert!(matches!(&error, OpenError::WrongPin { label, .. } if label == "locked"));
-        let pin_file = config.pin_file.display();
+        let pin_file = pin_file(&config).display();
         assert_eq!(
             error.to_string(),
             format!(
@@ -141,7 +143,7 @@ fn a_pin_file_that_others_can_read_is_refused_before_the_token_sees_it() {
         "opening::a_pin_file_that_others_can_read_is_refused_before_the_token_sees_it",
         |world| {
             let config = world.new_token("open");
-            fs::set_permissions(&config.pin_file, PermissionsExt::from_mode(0o640)).unwrap();
+            fs::set_permissions(pin_file(&config), PermissionsExt::from_mode(0o640)).unwrap();
             let error = world
                 .with_module(|module| Token::open(module, &config, 1))
                 .unwrap_err();
@@ -149,7 +151,7 @@ fn a_pin_file_that_others_can_read_is_refused_before_the_token_sees_it() {
                 error,
                 OpenError::Pin(ConfigError::PinMode { mode: 0o640, .. })
             ));
-            fs::set_permissions(&config.pin_file, PermissionsExt::from_mode(0o400)).unwrap();
+            fs::set_permissions(pin_file(&config), PermissionsExt::from_mode(0o400)).unwrap();
             world.open(&config, 1);
         },
     );
@@ -177,8 +179,8 @@ fn a_token_file_is_read_strictly() {
     let whole = "module = '/m'\nlabel = 'l'\nserial = 's'\npin_file = 'p'\n";
     fs::write(&path, whole).unwrap();
     assert_eq!(
-        TokenConfig::load(&path).unwrap().pin_file,
-        folder.path().join("p")
+        TokenConfig::load(&path).unwrap().pin,
+        PinSource::File(folder.path().join("p"))
     );
     for broken in [
         format!("{whole}slot = 1\n"),
@@ -207,4 +209,11 @@ fn a_token_label_is_given_once() {
             .unwrap_err();
         assert!(matches!(error, InitializeError::LabelTaken(label) if label == "one"));
     });
+}
+
+fn pin_file(config: &TokenConfig) -> &Path {
+    match &config.pin {
+        PinSource::File(path) => path,
+        other => panic!("the PIN is in {other}"),
+    }
 }

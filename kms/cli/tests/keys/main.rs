@@ -4,4 +4,5 @@
 mod life;
 mod officers;
 mod refusals;
+mod uris;
 mod world;

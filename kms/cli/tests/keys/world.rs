@@ -71,7 +71,7 @@ impl World {
         self.folder.path().join(name)
     }
 
-    fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command
             .current_dir(&self.folder)
@@ -79,10 +79,15 @@ impl World {
         command
     }
 
+    pub(crate) fn obol_kms(&self, arguments: &str) -> Command {
+        let mut command = self.command(env!("CARGO_BIN_EXE_obol-kms"));
+        command.args(arguments.split_whitespace());
+        command
+    }
+
     fn run(&self, arguments: &str, typed: &str) -> Output {
         let mut child = self
-            .command(env!("CARGO_BIN_EXE_obol-kms"))
-            .args(arguments.split_whitespace())
+            .obol_kms(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
