@@ -10,22 +10,6 @@ use zeroize::Zeroizing;
 /// Longest URI, in bytes.
 const URI_MAX: usize = 2_048;
 const SCHEME: &str = "pkcs11:";
-/// Attributes of the path that RFC 7512 section 2.3 names.
-const PATH: [&str; 13] = [
-    "token",
-    "manufacturer",
-    "serial",
-    "model",
-    "library-manufacturer",
-    "library-description",
-    "library-version",
-    "object",
-    "type",
-    "id",
-    "slot-description",
-    "slot-manufacturer",
-    "slot-id",
-];
 /// Attributes of the query that RFC 7512 section 2.4 names.
 const QUERY: [&str; 4] = ["pin-source", "pin-value", "module-name", "module-path"];
 
@@ -252,6 +236,23 @@ fn is_number<T: std::str::FromStr>(text: &str) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Attributes of the path that RFC 7512 section 2.3 names.
+    const PATH: [&str; 13] = [
+        "token",
+        "manufacturer",
+        "serial",
+        "model",
+        "library-manufacturer",
+        "library-description",
+        "library-version",
+        "object",
+        "type",
+        "id",
+        "slot-description",
+        "slot-manufacturer",
+        "slot-id",
+    ];
 
     /// The examples of RFC 7512 section 3, and what two of their attributes mean.
     const EXAMPLES: [(&str, &str, &str); 14] = [
