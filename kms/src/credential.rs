@@ -78,6 +78,12 @@ impl IssuerKey {
         Ok(IssuerKey { key, certificate })
     }
 
+    /// The key that the certificate names; whether a token holds it is for the token to say.
+    pub fn of(certificate: IssuerCertificate) -> IssuerKey {
+        let key = Key::named(certificate.public.clone());
+        IssuerKey { key, certificate }
+    }
+
     /// SHA-256 of the SubjectPublicKeyInfo.
     pub fn id(&self) -> SpkiId {
         self.key.id()
@@ -119,12 +125,22 @@ impl Token {
         claims: &[u8],
         now: UnixTime,
     ) -> Result<VerifiedSignature, SignCredentialError> {
-        check(issuer, claims, now)?;
-        let algorithm = issuer.key.public().curve().algorithm();
-        let input = credential_signature_input(algorithm, issuer.kid(), claims)
-            .map_err(ClaimsRefusal::Malformed)?;
-        Ok(self.sign(&issuer.key, &input)?)
+        let to_sign = credential_to_sign(issuer, claims, now)?;
+        Ok(self.sign(&issuer.key, &to_sign)?)
     }
+}
+
+/// Parses the claims, applies the hard rules and builds the COSE `Sig_structure`.
+pub(crate) fn credential_to_sign(
+    issuer: &IssuerKey,
+    claims: &[u8],
+    now: UnixTime,
+) -> Result<Vec<u8>, ClaimsRefusal> {
+    check(issuer, claims, now)?;
+    let algorithm = issuer.key.public().curve().algorithm();
+    let input = credential_signature_input(algorithm, issuer.kid(), claims)
+        .map_err(ClaimsRefusal::Malformed)?;
+    Ok(input.to_vec())
 }
 
 fn check(issuer: &IssuerKey, claims: &[u8], now: UnixTime) -> Result<(), ClaimsRefusal> {

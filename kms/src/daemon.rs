@@ -1,40 +1,49 @@
 //! `obol-kms serve`: typed signing of credential claims over a Unix socket.
 //!
 //! ```text
-//! caller ── frame ──▶ peer uid checked ──▶ request parsed ──▶ bounded queue ──▶ signer threads
-//!                                                                             rules, hash,
-//! caller ◀── frame ── verified signature ◀───────────────────────────────────  C_Sign, verify
+//! caller ══ frames ══▶ peer uid ──▶ request ──▶ admission by deadline ──▶ threads ──▶ Engine
+//!   many under way       checked     parsed      bounded queue                          │
+//! caller ◀═ frames ═══ verified signatures, in the order they are ready ◀───────────────┘
 //! ```
 
 mod config;
 mod connection;
-mod signers;
+mod dispatch;
 mod socket;
 
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use obol_credential::UnixTime;
 use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::credential::IssuerKey;
+pub use crate::engine::Clock;
+use crate::engine::Engine;
 use crate::keys::FindError;
 use crate::module::{LoadError, Module};
+use crate::signer::Backend;
 use crate::token::{OpenError, Token};
+use crate::worker::{Worker, WorkerCommand, WorkerDuty, WorkerStartError};
 use crate::x509::{
     Certificate, IssuerCertificate, IssuerCertificateError, NotACertificate, PEM_MAX,
 };
 use crate::{ConfigError, TokenConfig};
 
 pub use config::DaemonConfig;
-use signers::Signers;
+use dispatch::Dispatch;
 pub use socket::SocketError;
 
-/// Where the daemon takes the time from.
-pub type Clock = fn() -> UnixTime;
+/// In which process the vendor's module runs.
+#[derive(Debug, Clone)]
+pub enum TokenPlace {
+    /// In the daemon's own: a hung call costs its thread, a crash costs the daemon.
+    ThisProcess,
+    /// In a worker's, which is started again when it crashes or hangs.
+    Worker(WorkerCommand),
+}
 
 /// A daemon that holds its token and its socket and is ready to serve.
 pub struct Daemon {
@@ -45,9 +54,10 @@ pub struct Daemon {
 }
 
 pub(crate) struct Shared {
-    signers: Signers,
-    keys: Vec<IssuerKey>,
+    dispatch: Dispatch,
+    engine: Arc<Engine>,
     allowed_uids: Vec<u32>,
+    request_deadline: std::time::Duration,
 }
 
 /// Why the daemon did not start.
@@ -86,14 +96,12 @@ pub enum StartError {
         /// Why.
         source: IssuerCertificateError,
     },
-    /// The certificate's key is not in the token.
-    #[error("issuer certificate {}", path.display())]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: Box<FindError>,
-    },
+    /// A certificate's key is not in the token.
+    #[error("an issuer certificate's key is not fit")]
+    Key(#[source] FindError),
+    /// The worker process did not open the token.
+    #[error(transparent)]
+    Worker(#[from] WorkerStartError),
     /// The socket could not be made.
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -108,26 +116,30 @@ impl Daemon {
     ///
     /// # Errors
     /// [`StartError`]; nothing listens then.
-    pub fn start(config: &DaemonConfig, clock: Clock) -> Result<Daemon, StartError> {
-        let token_config = TokenConfig::load(&config.token)?;
-        let module = Module::load(&token_config.module)?;
-        let token = Arc::new(Token::open(&module, &token_config, config.sessions)?);
-        let keys = config
+    pub fn start(
+        config: &DaemonConfig,
+        place: TokenPlace,
+        clock: Clock,
+    ) -> Result<Daemon, StartError> {
+        let issuers = config
             .issuers
             .iter()
-            .map(|path| issuer_key(&token, path))
+            .map(issuer_key)
             .collect::<Result<Vec<_>, _>>()?;
+        let backend = open(config, place, &issuers)?;
+        let engine = Arc::new(Engine::new(backend, issuers, clock));
         let (listener, socket) = socket::bind(&config.socket, config.socket_mode)?;
         let allowed_uids = match &config.allowed_uids {
             Some(uids) => uids.clone(),
             None => vec![socket.owner()],
         };
-        let signers = Signers::start(token, config.sessions, config.request_deadline, clock)
-            .map_err(StartError::Threads)?;
+        let dispatch =
+            Dispatch::start(Arc::clone(&engine), config.sessions).map_err(StartError::Threads)?;
         let shared = Arc::new(Shared {
-            signers,
-            keys,
+            dispatch,
+            engine,
             allowed_uids,
+            request_deadline: config.request_deadline,
         });
         Ok(Daemon {
             listener,
@@ -172,7 +184,7 @@ impl Daemon {
             };
             let (shared, stopped) = (Arc::clone(&self.shared), stopped.clone());
             connections.spawn(async move {
-                connection::serve(stream, &shared, stopped).await;
+                connection::serve(stream, shared, stopped).await;
                 drop(place);
             });
         }
@@ -189,7 +201,33 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-fn issuer_key(token: &Token, path: &PathBuf) -> Result<IssuerKey, StartError> {
+fn open(
+    config: &DaemonConfig,
+    place: TokenPlace,
+    issuers: &[IssuerKey],
+) -> Result<Backend, StartError> {
+    let token_config = TokenConfig::load(&config.token)?;
+    let demanded: Vec<_> = issuers.iter().map(IssuerKey::id).collect();
+    match place {
+        TokenPlace::ThisProcess => {
+            let module = Module::load(&token_config.module)?;
+            let token = Token::open(&module, &token_config, config.sessions)?;
+            token.demand(&demanded).map_err(StartError::Key)?;
+            Ok(token.into())
+        }
+        TokenPlace::Worker(command) => {
+            let duty = WorkerDuty {
+                label: token_config.label,
+                sessions: config.sessions,
+                demanded,
+                call_limit: config.call_limit,
+            };
+            Ok(Worker::start(command, duty)?.into())
+        }
+    }
+}
+
+fn issuer_key(path: &PathBuf) -> Result<IssuerKey, StartError> {
     use std::io::Read;
     let unreadable = |source| StartError::CertificateFile {
         path: path.clone(),
@@ -210,8 +248,5 @@ fn issuer_key(token: &Token, path: &PathBuf) -> Result<IssuerKey, StartError> {
             path: path.clone(),
             source,
         })?;
-    IssuerKey::find(token, issuer).map_err(|source| StartError::Key {
-        path: path.clone(),
-        source: Box::new(source),
-    })
+    Ok(IssuerKey::of(issuer))
 }

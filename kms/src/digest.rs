@@ -2,7 +2,7 @@
 //!
 //! The mechanism signs digests of any length without a word (a 1-byte and a 64-byte input alike on
 //! a P-384 key), so length is a matter of types here: a digest is one of two arrays, made only by
-//! hashing, and the type never leaves the crate.
+//! hashing (in the worker process: by the daemon's hashing), and the type never leaves the crate.
 
 use sha2::{Digest as _, Sha256, Sha384};
 
@@ -39,6 +39,16 @@ impl Digest {
             Curve::P256 => Digest::Sha256(Digest256(Sha256::digest(message).into())),
             Curve::P384 => Digest::Sha384(Digest384(Sha384::digest(message).into())),
         }
+    }
+
+    /// In the worker: the daemon hashed.
+    pub(crate) fn from_daemon_256(bytes: [u8; 32]) -> Digest {
+        Digest::Sha256(Digest256(bytes))
+    }
+
+    /// In the worker: the daemon hashed.
+    pub(crate) fn from_daemon_384(bytes: [u8; 48]) -> Digest {
+        Digest::Sha384(Digest384(bytes))
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {

@@ -2,6 +2,11 @@
 
 use cryptoki::error::{Error, RvError};
 
+mod class;
+
+pub use class::ErrorClass;
+pub(crate) use class::Remedy;
+
 /// A PKCS#11 function that did not answer `CKR_OK`, named as the standard and the vendor's manual
 /// name it: `C_Sign: CKR_DEVICE_ERROR`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +26,11 @@ impl CallError {
     /// The return value's name, for example `CKR_PIN_INCORRECT`.
     pub fn answer(&self) -> &str {
         &self.answer
+    }
+
+    /// What it means for the session and the module.
+    pub fn class(&self) -> ErrorClass {
+        self.rv.map_or(ErrorClass::Request, ErrorClass::of)
     }
 
     pub(crate) fn is(&self, expected: RvError) -> bool {

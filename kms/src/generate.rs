@@ -5,7 +5,9 @@ use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 
 use crate::error::CallError;
+use crate::gate::Outage;
 use crate::keys::{FindError, Key};
+use crate::pool::PoolError;
 use crate::public_key::{Curve, PublicKey};
 use crate::template::{self, UnfitKey};
 use crate::token::Token;
@@ -28,6 +30,9 @@ pub enum GenerateError {
     /// The new key cannot be found again.
     #[error(transparent)]
     Find(#[from] FindError),
+    /// The token is away.
+    #[error(transparent)]
+    Outage(#[from] Outage),
     /// A PKCS#11 call failed.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -45,45 +50,52 @@ impl Token {
         if label.is_empty() || label.len() > 64 || !printable {
             return Err(GenerateError::Label(label.to_owned()));
         }
-        let session = self.rw_session()?;
-        if label_exists(&session, label)? {
-            return Err(GenerateError::LabelTaken(label.to_owned()));
-        }
-        let pair_id = session
-            .generate_random_vec(template::PAIR_ID_LEN)
-            .map_err(CallError::from)?;
-        let (public, private) = session
-            .generate_key_pair(
-                &Mechanism::EccKeyPairGen,
-                &template::public_key(curve, &pair_id, label),
-                &template::private_key(&pair_id, label),
-            )
-            .map_err(CallError::from)?;
-        match examine(&session, curve, public, private) {
-            Ok(key) => {
-                self.rescan(&session)?;
-                Ok(self.key(key.spki_id())?)
-            }
-            Err(error) => {
-                destroy(&session, [public, private]);
-                Err(error)
-            }
-        }
+        let public: PublicKey = self.write(|session, rescan| {
+            let public = generate_in(session, curve, label)?;
+            rescan(session)?;
+            Ok::<_, GenerateError>(public)
+        })?;
+        Ok(self.key(public.spki_id())?)
     }
 
     /// Destroys a pair that was generated a moment ago and whose certificate could not be made, so
     /// that its label is free again. A key that has a certificate is retired, never discarded.
     ///
     /// # Errors
-    /// The first PKCS#11 call that failed.
-    pub fn discard(&self, key: Key) -> Result<(), CallError> {
-        let session = self.rw_session()?;
-        let pair_id = session.get_attributes(key.handle(), &[AttributeType::Id])?;
-        for object in session.find_objects(&pair_id)? {
-            session.destroy_object(object)?;
-        }
-        self.rescan(&session)
+    /// The first PKCS#11 call that failed, or the token is away.
+    pub fn discard(&self, key: Key) -> Result<(), PoolError> {
+        let Some(handle) = self.handle(key.id()) else {
+            return Ok(());
+        };
+        self.write(|session, rescan| {
+            let pair_id = session
+                .get_attributes(handle, &[AttributeType::Id])
+                .map_err(CallError::from)?;
+            for object in session.find_objects(&pair_id).map_err(CallError::from)? {
+                session.destroy_object(object).map_err(CallError::from)?;
+            }
+            Ok(rescan(session)?)
+        })
     }
+}
+
+fn generate_in(session: &Session, curve: Curve, label: &str) -> Result<PublicKey, GenerateError> {
+    if label_exists(session, label)? {
+        return Err(GenerateError::LabelTaken(label.to_owned()));
+    }
+    let pair_id = session
+        .generate_random_vec(template::PAIR_ID_LEN)
+        .map_err(CallError::from)?;
+    let (public, private) = session
+        .generate_key_pair(
+            &Mechanism::EccKeyPairGen,
+            &template::public_key(curve, &pair_id, label),
+            &template::private_key(&pair_id, label),
+        )
+        .map_err(CallError::from)?;
+    examine(session, curve, public, private).inspect_err(|_| {
+        destroy(session, [public, private]);
+    })
 }
 
 fn examine(

@@ -33,15 +33,20 @@ pub enum Unfit {
     Attribute(#[from] UnfitKey),
 }
 
-/// A key that may sign: exactly one pair, all attributes as demanded.
+/// A key that may sign: exactly one pair, all attributes as demanded. It is a name: the token finds
+/// its handle, which changes when the module is initialised again.
 #[derive(Debug, Clone)]
 pub struct Key {
     id: SpkiId,
     public: PublicKey,
-    handle: ObjectHandle,
 }
 
 impl Key {
+    pub(crate) fn named(public: PublicKey) -> Key {
+        let id = public.spki_id();
+        Key { id, public }
+    }
+
     /// SHA-256 of the SubjectPublicKeyInfo.
     pub fn id(&self) -> SpkiId {
         self.id
@@ -50,10 +55,6 @@ impl Key {
     /// The public half.
     pub fn public(&self) -> &PublicKey {
         &self.public
-    }
-
-    pub(crate) fn handle(&self) -> ObjectHandle {
-        self.handle
     }
 }
 
@@ -81,20 +82,18 @@ pub enum FindError {
     },
 }
 
-pub(crate) fn find(pairs: &[KeyPair], id: SpkiId) -> Result<Key, FindError> {
-    let matching: Vec<_> = pairs.iter().filter(|pair| pair.id == id).collect();
-    let [pair] = matching.as_slice() else {
-        return Err(match matching.len() {
-            0 => FindError::Missing(id),
-            count => FindError::Ambiguous { id, count },
-        });
-    };
+pub(crate) fn find(pairs: &[KeyPair], id: SpkiId) -> Result<(Key, ObjectHandle), FindError> {
+    let mut matching = pairs.iter().filter(|pair| pair.id == id);
+    let pair = matching.next().ok_or(FindError::Missing(id))?;
+    let count = 1 + matching.count();
+    if count > 1 {
+        return Err(FindError::Ambiguous { id, count });
+    }
     match (&pair.fitness, pair.private) {
-        (Ok(()), Some(handle)) => Ok(Key {
-            id,
-            public: pair.public.clone(),
-            handle,
-        }),
+        (Ok(()), Some(handle)) => {
+            let public = pair.public.clone();
+            Ok((Key { id, public }, handle))
+        }
         (Err(source), _) => Err(FindError::Unfit {
             id,
             source: source.clone(),

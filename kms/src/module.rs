@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::error::RvError;
 use cryptoki::session::UserType;
 use cryptoki::slot::Slot;
 
@@ -110,17 +112,16 @@ impl Module {
             path: path.clone(),
             reason: error.to_string(),
         })?;
-        pkcs11
-            .initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))
-            .map_err(|error| LoadError::Initialize {
-                path: path.clone(),
-                source: error.into(),
-            })?;
+        initialize(&pkcs11).map_err(|source| LoadError::Initialize {
+            path: path.clone(),
+            source,
+        })?;
         loaded.insert(path.clone());
         Ok(Module {
             loaded: Arc::new(Loaded {
                 pkcs11,
                 path,
+                tokens: AtomicUsize::new(0),
                 finalized: false,
             }),
         })
@@ -195,10 +196,42 @@ impl Module {
 pub(crate) struct Loaded {
     pub(crate) pkcs11: Pkcs11,
     path: PathBuf,
+    /// Tokens opened on it: a new initialisation ends the sessions of all of them.
+    tokens: AtomicUsize,
     finalized: bool,
 }
 
 impl Loaded {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn token_opened(&self) {
+        self.tokens.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn token_closed(&self) {
+        self.tokens.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// `C_Finalize` and `C_Initialize`: the only thing that brings a module back that lost its
+    /// device. The caller has closed its sessions and keeps every other thread out of the module.
+    pub(crate) fn initialize_again(&self) -> Result<(), CallError> {
+        if self.tokens.load(Ordering::Relaxed) > 1 {
+            // Another token's sessions would die under it: only new sessions are tried then.
+            return Ok(());
+        }
+        match self.pkcs11.clone().finalize().map_err(CallError::from) {
+            Ok(()) => {}
+            Err(error) if error.is(RvError::CryptokiNotInitialized) => {}
+            Err(error) => tracing::warn!(%error, "a dead module was not finalised"),
+        }
+        match initialize(&self.pkcs11) {
+            Err(error) if error.is(RvError::CryptokiAlreadyInitialized) => Ok(()),
+            other => other,
+        }
+    }
+
     pub(crate) fn tokens(&self) -> Result<Vec<(Slot, TokenSummary)>, CallError> {
         let mut tokens = Vec::new();
         for slot in self.pkcs11.get_slots_with_token()? {
@@ -246,6 +279,10 @@ impl Drop for Loaded {
             tracing::warn!(%error, "the PKCS#11 module was not finalised");
         }
     }
+}
+
+fn initialize(pkcs11: &Pkcs11) -> Result<(), CallError> {
+    Ok(pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))?)
 }
 
 fn summary_of(info: &cryptoki::slot::TokenInfo) -> TokenSummary {

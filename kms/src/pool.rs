@@ -2,21 +2,23 @@
 //!
 //! A session runs one operation at a time, and more sessions than the device has engines only raise
 //! the slowest answers. A session whose call failed is closed, never returned: asking each session
-//! whether it still lives (`C_GetSessionInfo`) costs a round trip to the device on every use.
+//! whether it still lives (`C_GetSessionInfo`) costs a round trip to the device on every use. Only
+//! sessions that have been idle for a while are asked, so that no firewall or device forgets them.
 
-use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use cryptoki::context::Pkcs11;
 use cryptoki::session::Session;
 use cryptoki::slot::Slot;
 
 use crate::error::CallError;
+use crate::gate::Outage;
 
 /// Upper bound of sessions per token; small devices have sixteen in all.
 pub const SESSIONS_MAX: usize = 16;
-/// Longest wait for a free session.
-const WAIT: Duration = Duration::from_secs(5);
+/// Idle sessions are asked this often.
+const IDLE_MAX: Duration = Duration::from_secs(10);
 
 pub(crate) struct SessionPool {
     state: Mutex<State>,
@@ -28,20 +30,28 @@ pub(crate) struct SessionPool {
 }
 
 struct State {
-    idle: Vec<Session>,
+    idle: Vec<Idle>,
     /// Sessions that exist: idle ones and those in use.
     open: usize,
+}
+
+struct Idle {
+    session: Session,
+    since: Instant,
 }
 
 /// Why a call through the pool failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
     /// All sessions stayed busy.
-    #[error("no free session within {} s, all {limit} are busy", WAIT.as_secs())]
+    #[error("no free session before the deadline, all {limit} are busy")]
     Busy {
         /// Size of the pool.
         limit: usize,
     },
+    /// The token is being repaired, or is sealed.
+    #[error(transparent)]
+    Outage(#[from] Outage),
     /// A PKCS#11 call failed.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -65,10 +75,11 @@ impl SessionPool {
     /// Runs `work` on a session of its own; a session whose work failed is closed.
     pub(crate) fn with<T>(
         &self,
+        deadline: Instant,
         work: impl FnOnce(&Session) -> Result<T, cryptoki::error::Error>,
     ) -> Result<T, PoolError> {
         let lease = Lease {
-            session: Some(self.take()?),
+            session: Some(self.take(deadline)?),
             pool: self,
         };
         let session = lease
@@ -80,26 +91,70 @@ impl SessionPool {
         Ok(value)
     }
 
-    fn take(&self) -> Result<Session, PoolError> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Closes every idle session: what killed one has likely killed them all.
+    pub(crate) fn evict_idle(&self) {
+        let mut state = self.lock();
+        let evicted = std::mem::take(&mut state.idle);
+        state.open -= evicted.len();
+        drop(state);
+        drop(evicted);
+        self.freed.notify_all();
+    }
+
+    /// Asks each session that has been idle for long whether it lives.
+    pub(crate) fn keep_alive(&self) -> Result<(), CallError> {
+        let (old, fresh) = {
+            let mut state = self.lock();
+            let idle = std::mem::take(&mut state.idle);
+            idle.into_iter()
+                .partition::<Vec<_>, _>(|idle| idle.since.elapsed() > IDLE_MAX)
+        };
+        self.lock().idle.extend(fresh);
+        let mut answer = Ok(());
+        for Idle { session, .. } in old {
+            let lease = Lease {
+                session: Some(session),
+                pool: self,
+            };
+            let alive = lease.session.as_ref().map(Session::get_session_info);
+            match alive {
+                Some(Err(error)) => answer = Err(error.into()),
+                _ => lease.give_back(),
+            }
+        }
+        answer
+    }
+
+    pub(crate) fn pkcs11(&self) -> &Pkcs11 {
+        &self.pkcs11
+    }
+
+    fn take(&self, deadline: Instant) -> Result<Session, PoolError> {
+        let wait = deadline.saturating_duration_since(Instant::now());
         let (mut state, timeout) = self
             .freed
-            .wait_timeout_while(state, WAIT, |state| {
+            .wait_timeout_while(self.lock(), wait, |state| {
                 state.idle.is_empty() && state.open >= self.limit
             })
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(session) = state.idle.pop() {
-            return Ok(session);
+        if let Some(idle) = state.idle.pop() {
+            return Ok(idle.session);
         }
         if timeout.timed_out() {
             return Err(PoolError::Busy { limit: self.limit });
         }
-        let session = self
-            .pkcs11
-            .open_ro_session(self.slot)
-            .map_err(CallError::from)?;
         state.open += 1;
-        Ok(session)
+        // Devices on a network answer this slowly; the others must not wait for it.
+        drop(state);
+        self.pkcs11.open_ro_session(self.slot).map_err(|error| {
+            self.lock().open -= 1;
+            self.freed.notify_one();
+            CallError::from(error).into()
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -111,13 +166,11 @@ struct Lease<'a> {
 
 impl Lease<'_> {
     fn give_back(mut self) {
-        let mut state = self
-            .pool
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        state.idle.extend(self.session.take());
-        drop(state);
+        let idle = self.session.take().map(|session| Idle {
+            session,
+            since: Instant::now(),
+        });
+        self.pool.lock().idle.extend(idle);
         self.pool.freed.notify_one();
     }
 }
@@ -126,11 +179,7 @@ impl Drop for Lease<'_> {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
             drop(session);
-            self.pool
-                .state
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .open -= 1;
+            self.pool.lock().open -= 1;
             self.pool.freed.notify_one();
         }
     }

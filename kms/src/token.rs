@@ -1,36 +1,51 @@
-//! One token: found by label and serial, logged in once, its keys found by their public half.
+//! One token: found by label and serial, logged in once, its keys found by their public half, and
+//! all of that again after its module died.
+
+mod live;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use cryptoki::error::RvError;
-use cryptoki::mechanism::Mechanism;
-use cryptoki::session::{Session, UserType};
-use cryptoki::slot::Slot;
+use cryptoki::object::ObjectHandle;
+use cryptoki::session::Session;
 use obol_kms_client::SpkiId;
 
 use crate::config::{ConfigError, PinSource, TokenConfig};
 use crate::digest::Digest;
-use crate::error::CallError;
+use crate::error::{CallError, ErrorClass, Remedy};
+use crate::gate::{Entered, Gate, Health, Inside, Outage, Repair};
 use crate::keys::{self, FindError, Key, KeyPair};
 use crate::module::{Loaded, Module, TokenSummary};
-use crate::pool::{PoolError, SessionPool};
+use crate::pool::PoolError;
 use crate::public_key::VerifiedSignature;
+use live::Live;
+
+/// What is said of a token that cannot be asked.
+const AWAY: &str = "unknown while the token is away";
+/// Longest wait of a command, which has no deadline of its own.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// An open token: logged in, its keys known.
 ///
-/// One idle *anchor session* holds the login: when the last session of a token closes, the module
-/// logs out and private keys become invisible without any error. Handles are read once per login,
-/// because `C_FindObjects` is linear in the number of objects.
+/// When the module dies under it (the device was restarted, a session was dropped), the thread that
+/// noticed finalises, initialises, logs in, finds all keys again in one pass and checks that the
+/// demanded ones are the same, while the others wait. Nothing repairs a call that never returns:
+/// that ends only with the process, which is why services keep tokens in a worker process.
 pub struct Token {
-    pool: SessionPool,
-    // Dropped after the pool and before the module.
-    _anchor: Mutex<Session>,
-    keys: RwLock<Vec<KeyPair>>,
-    summary: TokenSummary,
-    slot: Slot,
+    gate: Gate<Live>,
+    config: TokenConfig,
+    sessions: usize,
+    /// Keys without which this is another token.
+    demanded: Mutex<Vec<SpkiId>>,
+    errors: ErrorCounts,
     module: Arc<Loaded>,
 }
+
+/// Failed PKCS#11 calls since the token was opened, by class.
+#[derive(Debug, Default)]
+pub(crate) struct ErrorCounts([AtomicU64; ErrorClass::ALL.len()]);
 
 /// Why a token could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +87,10 @@ pub enum OpenError {
         /// `C_Login`'s answer.
         source: CallError,
     },
+    /// A key that this token has to hold is not there, or must not be used: it is another token
+    /// of the same label and serial, or its content was exchanged.
+    #[error("the token is not the one it was")]
+    Demanded(#[source] FindError),
     /// The PIN file was refused before the token saw it.
     #[error(transparent)]
     Pin(#[from] ConfigError),
@@ -86,6 +105,9 @@ pub enum SignError {
     /// The token or its pool failed.
     #[error(transparent)]
     Pool(#[from] PoolError),
+    /// The key is not in the token.
+    #[error(transparent)]
+    Find(#[from] FindError),
     /// The token returned something that its own public key does not verify.
     #[error(
         "C_Sign: the token returned a signature that key {0} does not verify; it was not released"
@@ -105,51 +127,52 @@ impl Token {
         sessions: usize,
     ) -> Result<Token, OpenError> {
         let loaded = Arc::clone(&module.loaded);
-        let (slot, summary) = locate(module, config)?;
-        let pin = config.read_pin()?;
-        let anchor = loaded
-            .pkcs11
-            .open_ro_session(slot)
-            .map_err(CallError::from)?;
-        match anchor
-            .login(UserType::User, Some(pin.as_auth_pin()))
-            .map_err(CallError::from)
-        {
-            Ok(()) => {}
-            // The login belongs to process and token, so another `Token` may have done it.
-            Err(error) if error.is(RvError::UserAlreadyLoggedIn) => {}
-            Err(source) if is_pin_refusal(&source) => {
-                return Err(OpenError::WrongPin {
-                    label: summary.label,
-                    pin: config.pin.clone(),
-                    source,
-                });
-            }
-            Err(error) => return Err(error.into()),
-        }
-        let keys = RwLock::new(keys::scan(&anchor)?);
-        let pool = SessionPool::new(loaded.pkcs11.clone(), slot, sessions);
+        let live = Live::open(&loaded, config, sessions, &[])?;
+        loaded.token_opened();
         Ok(Token {
-            pool,
-            _anchor: Mutex::new(anchor),
-            keys,
-            summary,
-            slot,
+            gate: Gate::open(live),
+            config: config.clone(),
+            sessions,
+            demanded: Mutex::new(Vec::new()),
+            errors: ErrorCounts::default(),
             module: loaded,
         })
     }
 
-    /// Label, serial and model.
-    pub fn summary(&self) -> &TokenSummary {
-        &self.summary
+    /// Says which keys make this token the one it is: from now on a token without one of them is
+    /// refused after a repair.
+    ///
+    /// # Errors
+    /// [`FindError`]: one is not there now, or must not be used.
+    pub fn demand(&self, ids: &[SpkiId]) -> Result<(), FindError> {
+        for id in ids {
+            self.key(*id)?;
+        }
+        *self.demanded.lock().unwrap_or_else(PoisonError::into_inner) = ids.to_vec();
+        Ok(())
     }
 
-    /// Every key pair of the token, fit or not, in no particular order.
+    pub(crate) fn label(&self) -> &str {
+        &self.config.label
+    }
+
+    /// Label, serial and model.
+    pub fn summary(&self) -> TokenSummary {
+        TokenSummary {
+            label: self.config.label.clone(),
+            serial: self.config.serial.clone(),
+            model: self
+                .peek(|live| live.summary.model.clone())
+                .unwrap_or_else(|| AWAY.to_owned()),
+            manufacturer: self
+                .peek(|live| live.summary.manufacturer.clone())
+                .unwrap_or_else(|| AWAY.to_owned()),
+        }
+    }
+
+    /// Every key pair of the token, fit or not, in no particular order; none while it is away.
     pub fn keys(&self) -> Vec<KeyPair> {
-        self.keys
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.peek(Live::pairs).into_iter().flatten().collect()
     }
 
     /// Finds the one fit key whose SubjectPublicKeyInfo hashes to `id`.
@@ -157,10 +180,44 @@ impl Token {
     /// # Errors
     /// [`FindError`]: none, several, or one whose attributes are not the demanded ones.
     pub fn key(&self, id: SpkiId) -> Result<Key, FindError> {
-        keys::find(
-            &self.keys.read().unwrap_or_else(PoisonError::into_inner),
-            id,
-        )
+        self.peek(|live| live.read_pairs(|pairs| keys::find(pairs, id)))
+            .unwrap_or(Err(FindError::Missing(id)))
+            .map(|(key, _)| key)
+    }
+
+    /// How it is.
+    pub fn health(&self) -> Health {
+        self.gate.health()
+    }
+
+    /// How often the module was initialised for it.
+    pub fn generation(&self) -> u64 {
+        self.gate.generation()
+    }
+
+    /// Failed calls since it was opened, by class; repaired ones count as well.
+    pub fn errors(&self) -> [(ErrorClass, u64); ErrorClass::ALL.len()] {
+        ErrorClass::ALL.map(|class| (class, self.errors.0[class as usize].load(Ordering::Relaxed)))
+    }
+
+    /// What has to be done now and then, about once a second: repairs a token that is away, and
+    /// keeps idle sessions alive. Without it a broken token waits for the next request.
+    pub fn tend(&self) {
+        match self.gate.enter_now() {
+            Some(Entered::ToRepair(repair)) => self.repair(repair),
+            Some(Entered::Inside(live)) => {
+                if let Err(error) = live.keep_alive() {
+                    self.note(&error);
+                    match error.class().remedy(0) {
+                        Remedy::NewGeneration | Remedy::AnotherSession => {
+                            live.condemn(error.to_string());
+                        }
+                        Remedy::GiveUp => {}
+                    }
+                }
+            }
+            None => {}
+        }
     }
 
     /// Random bytes of the token's generator.
@@ -168,73 +225,193 @@ impl Token {
     /// # Errors
     /// [`PoolError`].
     pub(crate) fn random(&self, length: u32) -> Result<Vec<u8>, PoolError> {
-        self.pool
-            .with(|session| session.generate_random_vec(length))
+        let deadline = Instant::now() + PATIENCE;
+        self.climb(deadline, |live| live.random(length, deadline))
     }
 
     /// Hashes, signs and verifies. Only typed signing in this crate may call it.
     pub(crate) fn sign(&self, key: &Key, message: &[u8]) -> Result<VerifiedSignature, SignError> {
         let digest = Digest::of(key.public().curve(), message);
-        let raw = self
-            .pool
-            .with(|session| session.sign(&Mechanism::Ecdsa, key.handle(), digest.as_bytes()))?;
+        let raw = self.sign_digest(key.id(), &digest, Instant::now() + PATIENCE)?;
         // A fault in the device can reveal the key through one bad signature.
         key.public()
             .verify(&digest, &raw)
             .ok_or(SignError::NotVerified(key.id()))
     }
 
-    /// A read-write session for key generation; it shares the anchor's login.
-    pub(crate) fn rw_session(&self) -> Result<Session, CallError> {
-        Ok(self.module.pkcs11.open_rw_session(self.slot)?)
+    /// Signs and does not verify: the caller does, with a public key that it has from elsewhere.
+    pub(crate) fn sign_digest(
+        &self,
+        id: SpkiId,
+        digest: &Digest,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, SignError> {
+        self.climb(deadline, |live| {
+            let key = live.handle(id)?;
+            Ok(live.sign(key, digest, deadline)?)
+        })
     }
 
-    pub(crate) fn rescan(&self, session: &Session) -> Result<(), CallError> {
-        let fresh = keys::scan(session)?;
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        Ok(())
+    /// A read-write session for key generation, and the place inside that keeps it valid.
+    pub(crate) fn write<T, E: From<CallError> + From<Outage>>(
+        &self,
+        work: impl FnOnce(&Session, &dyn Fn(&Session) -> Result<(), CallError>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let live = self.enter(Instant::now() + PATIENCE)?;
+        let session = live.rw_session(&self.module)?;
+        work(&session, &|session| live.rescan(session))
+    }
+
+    pub(crate) fn handle(&self, id: SpkiId) -> Option<ObjectHandle> {
+        self.peek(|live| live.handle(id).ok()).flatten()
+    }
+
+    /// Runs `work`, and again as far as the ladder of its failures allows.
+    fn climb<T, E: Failure>(
+        &self,
+        deadline: Instant,
+        work: impl Fn(&Live) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut failures = 0;
+        loop {
+            let live = self.enter(deadline)?;
+            let error = match work(&live) {
+                Ok(value) => {
+                    live.worked();
+                    return Ok(value);
+                }
+                Err(error) => error,
+            };
+            let Some(call) = error.call() else {
+                return Err(error);
+            };
+            self.note(call);
+            match call.class().remedy(failures) {
+                Remedy::GiveUp => return Err(error),
+                Remedy::AnotherSession => live.evict_idle(),
+                Remedy::NewGeneration => live.condemn(call.to_string()),
+            }
+            failures += 1;
+            if Instant::now() >= deadline {
+                return Err(error);
+            }
+        }
+    }
+
+    fn enter(&self, deadline: Instant) -> Result<Inside<'_, Live>, Outage> {
+        loop {
+            match self.gate.enter(deadline)? {
+                Entered::Inside(live) => return Ok(live),
+                Entered::ToRepair(repair) => self.repair(repair),
+            }
+        }
+    }
+
+    /// What can be said without waiting.
+    fn peek<T>(&self, look: impl FnOnce(&Live) -> T) -> Option<T> {
+        match self.gate.enter_now() {
+            Some(Entered::Inside(live)) => Some(look(&live)),
+            Some(Entered::ToRepair(repair)) => {
+                self.repair(repair);
+                None
+            }
+            None => None,
+        }
+    }
+
+    /// Finalise, initialise, find the token, log in, find the keys, compare them, try them.
+    fn repair(&self, repair: Repair<'_, Live>) {
+        let begun = Instant::now();
+        let demanded = self
+            .demanded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let opened = self
+            .module
+            .initialize_again()
+            .map_err(OpenError::from)
+            .and_then(|()| Live::open(&self.module, &self.config, self.sessions, &demanded));
+        match opened {
+            Ok(live) => {
+                repair.done(live);
+                let took_ms = begun.elapsed().as_millis();
+                tracing::info!(token = self.config.label, took_ms, "the token is back");
+            }
+            Err(error @ (OpenError::WrongPin { .. } | OpenError::Pin(_))) => {
+                let reason = chain(&error);
+                tracing::error!(token = self.config.label, reason, "the token is sealed");
+                repair.seal(reason);
+            }
+            Err(error) => {
+                let reason = chain(&error);
+                tracing::warn!(token = self.config.label, reason, "the token is still away");
+                repair.failed(reason);
+            }
+        }
+    }
+
+    fn note(&self, error: &CallError) {
+        let class = error.class();
+        let count = self.errors.0[class as usize].fetch_add(1, Ordering::Relaxed);
+        // The first of a kind tells the story; a count is enough for the others.
+        if count == 0 || class == ErrorClass::Request {
+            tracing::warn!(token = self.config.label, %error, class = class.name(), "a call failed");
+        }
+    }
+}
+
+/// An error that may be a failed PKCS#11 call.
+trait Failure: From<Outage> {
+    fn call(&self) -> Option<&CallError>;
+}
+
+impl Failure for PoolError {
+    fn call(&self) -> Option<&CallError> {
+        match self {
+            PoolError::Call(error) => Some(error),
+            PoolError::Busy { .. } | PoolError::Outage(_) => None,
+        }
+    }
+}
+
+impl Failure for SignError {
+    fn call(&self) -> Option<&CallError> {
+        match self {
+            SignError::Pool(error) => error.call(),
+            SignError::Find(_) | SignError::NotVerified(_) => None,
+        }
+    }
+}
+
+impl From<Outage> for SignError {
+    fn from(outage: Outage) -> SignError {
+        SignError::Pool(outage.into())
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        self.module.token_closed();
     }
 }
 
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Token").field(&self.summary).finish()
+        f.debug_tuple("Token").field(&self.config.label).finish()
     }
 }
 
-fn locate(module: &Module, config: &TokenConfig) -> Result<(Slot, TokenSummary), OpenError> {
-    let all = module.loaded.tokens()?;
-    let mut matching: Vec<_> = all
-        .iter()
-        .filter(|(_, token)| config.selects(token))
-        .cloned()
-        .collect();
-    let (label, serial) = (config.label.clone(), config.serial.clone());
-    match (matching.pop(), matching.len()) {
-        (Some(only), 0) => Ok(only),
-        (Some(_), more) => Err(OpenError::Ambiguous {
-            label,
-            serial,
-            count: more + 1,
-        }),
-        (None, _) => Err(OpenError::NoSuchToken {
-            label,
-            serial,
-            module: module.path().to_path_buf(),
-            found: all.into_iter().map(|(_, token)| token).collect(),
-        }),
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
     }
-}
-
-fn is_pin_refusal(error: &CallError) -> bool {
-    [
-        RvError::PinIncorrect,
-        RvError::PinInvalid,
-        RvError::PinLenRange,
-        RvError::PinLocked,
-    ]
-    .into_iter()
-    .any(|refusal| error.is(refusal))
+    text
 }
 
 fn list(tokens: &[TokenSummary]) -> String {

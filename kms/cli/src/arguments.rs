@@ -43,6 +43,9 @@ pub(crate) enum Command {
 
 #[derive(Subcommand)]
 pub(crate) enum Root {
+    /// Hold one token for the daemon that started this process
+    #[command(hide = true)]
+    Worker(Worker),
     /// Generate the root key in its token and write the root certificate
     Create(CreateRoot),
 }
@@ -202,4 +205,11 @@ pub(crate) struct Serve {
     /// Stop when standard input ends, so that the daemon never outlives its starter
     #[arg(long)]
     pub(crate) until_stdin_closes: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Worker {
+    /// Token file of the token
+    #[arg(long)]
+    pub(crate) token: PathBuf,
 }

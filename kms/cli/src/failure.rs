@@ -7,8 +7,9 @@ use std::fmt;
 
 use miette::Diagnostic;
 use obol_kms::daemon::{SocketError, StartError};
+use obol_kms::worker::{StartFailure, WorkerStartError};
 use obol_kms::x509::{CertificateError, InvalidScope, NotACertificate, RequestError};
-use obol_kms::{CallError, ConfigError, FindError, GenerateError, LoadError, OpenError};
+use obol_kms::{CallError, ConfigError, FindError, GenerateError, LoadError, OpenError, PoolError};
 
 /// An error with its advice. Refusals of what was asked exit with 1, everything else with 2.
 #[derive(Debug)]
@@ -33,7 +34,10 @@ impl Failure {
         }
     }
 
-    fn refused(error: impl Error + Send + Sync + 'static, help: &'static str) -> Failure {
+    pub(crate) fn refused(
+        error: impl Error + Send + Sync + 'static,
+        help: &'static str,
+    ) -> Failure {
         Failure {
             error: Box::new(error),
             help,
@@ -133,6 +137,7 @@ impl From<OpenError> for Failure {
             OpenError::WrongPin { .. } => {
                 "correct the PIN file before the next try: tokens lock after a few wrong PINs"
             }
+            OpenError::Demanded(_) => KEY_HELP,
             OpenError::Call(_) => CALL_HELP,
         };
         Failure::failed(error, help)
@@ -147,6 +152,19 @@ impl From<CallError> for Failure {
     }
 }
 
+const AWAY_HELP: &str = "check that the token is connected and run it again";
+
+impl From<PoolError> for Failure {
+    fn from(error: PoolError) -> Failure {
+        let help = match &error {
+            PoolError::Outage(_) => AWAY_HELP,
+            PoolError::Busy { .. } => "run it again when the token is less busy",
+            PoolError::Call(_) => CALL_HELP,
+        };
+        Failure::failed(error, help)
+    }
+}
+
 impl From<GenerateError> for Failure {
     fn from(error: GenerateError) -> Failure {
         let help = match &error {
@@ -157,6 +175,7 @@ impl From<GenerateError> for Failure {
             GenerateError::Unfit(_) | GenerateError::Point(_) => {
                 "the token does not keep keys as demanded; it cannot be used for this"
             }
+            GenerateError::Outage(_) => AWAY_HELP,
             GenerateError::Find(_) | GenerateError::Call(_) => CALL_HELP,
         };
         Failure::failed(error, help)
@@ -192,7 +211,10 @@ impl From<CertificateError> for Failure {
                 "change what was asked for; policies/lints.toml says what each rule wants",
             ),
             CertificateError::LintAfterwards(_) | CertificateError::NotAsRehearsed => {
-                Failure::failed(error, "keep this report: the tool has a fault, or the token")
+                Failure::failed(
+                    error,
+                    "keep this report: the tool has a fault, or the token",
+                )
             }
             CertificateError::Encoding(_) => Failure::failed(error, "check the names given"),
         }
@@ -241,12 +263,37 @@ impl From<StartError> for Failure {
             StartError::NotAnIssuer { .. } => {
                 "only certificates from `issuer create` let a key sign credentials"
             }
-            StartError::Key { .. } => KEY_HELP,
+            StartError::Key(_) => KEY_HELP,
+            StartError::Worker(error) => return error.into(),
             StartError::Socket(SocketError::InUse(_)) => {
                 "stop the other daemon, or choose another `socket`"
             }
             StartError::Socket(_) => "check that the folder of `socket` exists and can be written",
             StartError::Threads(_) => "lower `sessions`, or raise the limit of processes",
+        };
+        Failure::failed(error, help)
+    }
+}
+
+impl From<WorkerStartError> for Failure {
+    fn from(error: WorkerStartError) -> Failure {
+        let help = match &error {
+            WorkerStartError::NotOpened { kind, .. } => match kind {
+                StartFailure::Config => "correct the token file or its PIN file",
+                StartFailure::Module => {
+                    "check `module` in the token file and the module's own configuration"
+                }
+                StartFailure::Token => {
+                    "connect the token, or correct label and serial in the token file; for SoftHSM set SOFTHSM2_CONF to the configuration it was made with"
+                }
+                StartFailure::Pin => {
+                    "correct the PIN file before the next try: tokens lock after a few wrong PINs"
+                }
+                StartFailure::Key => KEY_HELP,
+            },
+            WorkerStartError::Spawn { .. } | WorkerStartError::Broken(_) => {
+                "the lines above are the worker's own"
+            }
         };
         Failure::failed(error, help)
     }

@@ -11,6 +11,7 @@ mod serve;
 mod show;
 mod tokens;
 
+mod worker;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -29,4 +30,5 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::serve(&arguments),
     };
     obol_console::run(result.map_err(Into::into))
+        Command::Worker(arguments) => worker::work(&arguments),
 }

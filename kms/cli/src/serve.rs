@@ -1,8 +1,11 @@
 //! The daemon.
 
+use std::path::Path;
+
 use obol_console::{Outcome, StopOnStdin, init_logging, unix_now, until_stopped};
 use obol_credential::UnixTime;
-use obol_kms::daemon::{Daemon, DaemonConfig};
+use obol_kms::daemon::{Daemon, DaemonConfig, TokenPlace};
+use obol_kms::worker::WorkerCommand;
 
 use crate::arguments::Serve;
 use crate::failure::Failure;
@@ -21,7 +24,8 @@ pub(crate) fn serve(arguments: &Serve) -> Result<Outcome, Failure> {
         .build()
         .map_err(|error| Failure::with_help(error, "the system gives no threads"))?;
     runtime.block_on(async {
-        let daemon = Daemon::start(&config, || UnixTime(unix_now()))?;
+        let place = TokenPlace::Worker(worker_command(&config)?);
+        let daemon = Daemon::start(&config, place, || UnixTime(unix_now()))?;
         println!("ready unix:{}", daemon.path().display());
         let stopped = async {
             if let Err(error) = until_stopped(stop).await {
@@ -30,5 +34,25 @@ pub(crate) fn serve(arguments: &Serve) -> Result<Outcome, Failure> {
         };
         daemon.serve(stopped).await;
         Ok(Outcome::Done)
+    })
+}
+
+/// This very program, even when its file was replaced meanwhile: both ends speak one protocol.
+fn worker_command(config: &DaemonConfig) -> Result<WorkerCommand, Failure> {
+    let running = Path::new("/proc/self/exe");
+    let program = if running.exists() {
+        running.to_path_buf()
+    } else {
+        std::env::current_exe()
+            .map_err(|error| Failure::with_help(error, "start it by its full path"))?
+    };
+    let arguments = [
+        "worker".into(),
+        "--token".into(),
+        config.token.clone().into(),
+    ];
+    Ok(WorkerCommand {
+        program,
+        arguments: arguments.into(),
     })
 }

@@ -1,31 +1,27 @@
 //! The daemon as its callers see it.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use obol_credential::{
     Algorithm, CREDENTIAL_MAX, Claims, Encoded, Kid, Malformed, assemble_credential,
 };
-use tokio::net::UnixStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
+use crate::connection::Connection;
 use crate::spki::SpkiId;
-use crate::wire::{
-    Answer, FrameError, RefusalKind, Request, decode_frame, read_frame, write_frame,
-};
+use crate::wire::{Answer, FrameError, PIPELINE_MAX, RefusalKind, Request};
 
-/// Requests of one client that are under way at a time.
-const CONNECTIONS_MAX: usize = 8;
 /// Longest wait for an answer; the daemon's own deadline is shorter.
 const DEADLINE: Duration = Duration::from_secs(15);
 
-/// A connection to `obol-kms serve`. Cheap to share: requests run in parallel, each on its own
-/// stream, and streams that broke (the daemon was restarted) are replaced.
+/// A connection to `obol-kms serve`. Cheap to share: requests run in parallel over one stream, and a
+/// stream that broke (the daemon was restarted) is replaced.
 #[derive(Debug)]
 pub struct KmsClient {
     path: PathBuf,
-    idle: Mutex<Vec<UnixStream>>,
+    connection: Mutex<Option<Arc<Connection>>>,
     places: Semaphore,
     keys: Vec<KeyInfo>,
 }
@@ -114,8 +110,8 @@ impl KmsClient {
     pub async fn connect(path: impl AsRef<Path>) -> Result<KmsClient, KmsError> {
         let mut client = KmsClient {
             path: path.as_ref().to_path_buf(),
-            idle: Mutex::new(Vec::new()),
-            places: Semaphore::new(CONNECTIONS_MAX),
+            connection: Mutex::new(None),
+            places: Semaphore::new(PIPELINE_MAX),
             keys: Vec::new(),
         };
         client.keys = client.keys().await?;
@@ -188,41 +184,38 @@ impl KmsClient {
 
     /// A kept stream may have died with an earlier daemon, so its failure only means a fresh one.
     async fn ask_on_any_stream(&self, request: &Request) -> Result<Answer, KmsError> {
-        let kept = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
-        if let Some(stream) = kept
-            && let Ok(answer) = self.ask_on(stream, request).await
+        if let Some(kept) = self.kept().await
+            && let Ok(answer) = kept.ask(request, DEADLINE).await
         {
             return Ok(answer);
         }
-        let stream = UnixStream::connect(&self.path)
+        let fresh = self.connected().await?;
+        match fresh.ask(request, DEADLINE).await {
+            Ok(answer) => Ok(answer),
+            Err(FrameError::Io(_)) => Err(KmsError::Closed(self.path.clone())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn kept(&self) -> Option<Arc<Connection>> {
+        self.connection.lock().await.clone()
+    }
+
+    /// The stream, a new one if the last has broken. Of many callers that find it broken, one
+    /// connects.
+    async fn connected(&self) -> Result<Arc<Connection>, KmsError> {
+        let mut slot = self.connection.lock().await;
+        if let Some(kept) = slot.as_ref().filter(|kept| kept.is_open()) {
+            return Ok(Arc::clone(kept));
+        }
+        let opened = Connection::open(&self.path)
             .await
             .map_err(|source| KmsError::Connect {
                 path: self.path.clone(),
                 source,
             })?;
-        self.ask_on(stream, request).await
-    }
-
-    async fn ask_on(&self, mut stream: UnixStream, request: &Request) -> Result<Answer, KmsError> {
-        match write_frame(&mut stream, request).await {
-            // The reason, if there is one, waits in the stream.
-            Ok(()) | Err(FrameError::Io(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let frame = match read_frame(&mut stream).await {
-            Ok(Some(frame)) => frame,
-            Ok(None) | Err(FrameError::Io(_)) => return Err(KmsError::Closed(self.path.clone())),
-            Err(error) => return Err(error.into()),
-        };
-        let answer = decode_frame(&frame)?;
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(stream);
-        Ok(answer)
+        let opened = Arc::new(opened);
+        *slot = Some(Arc::clone(&opened));
+        Ok(opened)
     }
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod client;
+mod connection;
 mod spki;
 pub mod wire;
 

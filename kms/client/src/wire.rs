@@ -1,5 +1,6 @@
-//! What crosses the daemon's socket: one request and one answer at a time, each a frame of a `u32`
-//! length (big-endian) and that many bytes of CBOR.
+//! What crosses the daemon's socket: calls and replies, each a frame of a `u32` length (big-endian)
+//! and that many bytes of CBOR. A reply carries the number of its call; replies come in the order in
+//! which they are ready.
 
 use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
@@ -9,6 +10,35 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 pub const FRAME_MAX: usize = 4 * 1024;
 /// Most keys that one daemon serves: their list fits one frame.
 pub const KEYS_MAX: usize = 16;
+
+/// Calls of one connection that the daemon works on at a time; it reads no further before one of
+/// them is answered.
+pub const PIPELINE_MAX: usize = 64;
+
+/// A request and its number.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Call {
+    /// Chosen by the client, from 1; unique among its calls under way.
+    #[n(0)]
+    pub id: u32,
+    /// How long the client waits, in milliseconds; the daemon's own limit holds as well.
+    #[n(1)]
+    pub left_ms: Option<u32>,
+    /// What is asked.
+    #[n(2)]
+    pub request: Request,
+}
+
+/// An answer and the number of its call.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Reply {
+    /// The call's number; 0 when the frame could not be read, and the connection ends.
+    #[n(0)]
+    pub id: u32,
+    /// The answer.
+    #[n(1)]
+    pub answer: Answer,
+}
 
 /// What a client may ask. Nothing here is a digest or a message of free form.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -79,6 +109,9 @@ pub enum RefusalKind {
     /// The token failed.
     #[n(4)]
     TokenFailure,
+    /// Not signed before the deadline; the signature, if it comes, is thrown away.
+    #[n(5)]
+    Timeout,
 }
 
 /// Why a frame was not read or written.
@@ -177,10 +210,14 @@ pub fn decode_frame<'b, T: Decode<'b, ()>>(frame: &'b [u8]) -> Result<T, FrameEr
 mod tests {
     use super::*;
 
-    fn sample() -> Request {
-        Request::SignCredential {
-            key: [7; 32].into(),
-            claims: vec![1, 2, 3].into(),
+    fn sample() -> Call {
+        Call {
+            id: 7,
+            left_ms: Some(250),
+            request: Request::SignCredential {
+                key: [7; 32].into(),
+                claims: vec![1, 2, 3].into(),
+            },
         }
     }
 
@@ -190,7 +227,7 @@ mod tests {
         write_frame(&mut bytes, &sample()).await.unwrap();
         let mut reader = bytes.as_slice();
         let frame = read_frame(&mut reader).await.unwrap().unwrap();
-        assert_eq!(decode_frame::<Request>(&frame).unwrap(), sample());
+        assert_eq!(decode_frame::<Call>(&frame).unwrap(), sample());
         assert!(read_frame(&mut reader).await.unwrap().is_none());
     }
 
@@ -212,9 +249,9 @@ mod tests {
 
     #[test]
     fn bytes_after_the_value_are_refused() {
-        let mut bytes = minicbor::to_vec(Request::Keys).unwrap();
+        let mut bytes = minicbor::to_vec(sample()).unwrap();
         bytes.push(0);
-        let error = decode_frame::<Request>(&bytes).unwrap_err();
+        let error = decode_frame::<Call>(&bytes).unwrap_err();
         assert!(matches!(error, FrameError::Malformed(reason) if reason == "trailing bytes"));
     }
 
@@ -231,9 +268,9 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn noise_is_an_error_and_never_a_panic(frame: Vec<u8>) {
-            if let Ok(request) = decode_frame::<Request>(&frame) {
+            if let Ok(request) = decode_frame::<Call>(&frame) {
                 let again = minicbor::to_vec(&request).unwrap();
-                proptest::prop_assert_eq!(decode_frame::<Request>(&again).unwrap(), request);
+                proptest::prop_assert_eq!(decode_frame::<Call>(&again).unwrap(), request);
             }
         }
     }

@@ -17,9 +17,10 @@ use crate::pool::SESSIONS_MAX;
 /// token = "issuer.token.toml"    # the token that holds the keys
 /// issuers = ["issuer.pem"]       # certificates (1 to 16) whose keys may sign, within their scope
 /// allowed_uids = [1000]          # users that may connect; left out: the daemon's own user
-/// sessions = 4                   # signer threads, one session each: 1 to 16
+/// sessions = 4                   # sessions of the token, calls under way at a time: 1 to 16
 /// max_connections = 32           # 1 to 1024
 /// request_deadline_ms = 5000     # for a request to arrive, and again for its signature: 100 to 10000
+/// call_limit_ms = 2000           # a PKCS#11 call that takes longer is hung: 50 to 10000
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DaemonConfig {
@@ -33,12 +34,14 @@ pub struct DaemonConfig {
     pub issuers: Vec<PathBuf>,
     /// Users that may connect; `None` means the daemon's own.
     pub allowed_uids: Option<Vec<u32>>,
-    /// Signer threads.
+    /// Sessions of the token.
     pub sessions: usize,
     /// Most connections at a time.
     pub max_connections: usize,
     /// For a request to arrive whole, and again for its signature.
     pub request_deadline: Duration,
+    /// Longest time that one call into the vendor's module may take.
+    pub call_limit: Duration,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +59,8 @@ struct RawDaemonConfig {
     max_connections: usize,
     #[serde(default = "default_deadline_ms")]
     request_deadline_ms: u64,
+    #[serde(default = "default_call_limit_ms")]
+    call_limit_ms: u64,
 }
 
 fn default_socket_mode() -> u32 {
@@ -72,6 +77,10 @@ fn default_max_connections() -> usize {
 
 fn default_deadline_ms() -> u64 {
     5_000
+}
+
+fn default_call_limit_ms() -> u64 {
+    2_000
 }
 
 impl DaemonConfig {
@@ -103,6 +112,7 @@ impl DaemonConfig {
             sessions: raw.sessions,
             max_connections: raw.max_connections,
             request_deadline: Duration::from_millis(raw.request_deadline_ms),
+            call_limit: Duration::from_millis(raw.call_limit_ms),
         })
     }
 }
@@ -120,6 +130,7 @@ impl RawDaemonConfig {
             ("sessions", self.sessions as u64, 1, SESSIONS_MAX as u64),
             ("max_connections", self.max_connections as u64, 1, 1_024),
             ("request_deadline_ms", self.request_deadline_ms, 100, 10_000),
+            ("call_limit_ms", self.call_limit_ms, 50, 10_000),
         ];
         for (name, value, least, most) in ranges {
             if !(least..=most).contains(&value) {
@@ -162,6 +173,7 @@ mod tests {
         assert_eq!(documented.sessions, defaults.sessions);
         assert_eq!(documented.max_connections, defaults.max_connections);
         assert_eq!(documented.request_deadline, defaults.request_deadline);
+        assert_eq!(documented.call_limit, defaults.call_limit);
     }
 
     #[test]

@@ -1,43 +1,35 @@
-//! One connection: its peer checked, then request after request.
+//! One connection: its peer checked, then requests, many of them under way at a time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use obol_kms_client::SpkiId;
 use obol_kms_client::wire::{
-    Answer, FrameError, RefusalKind, Request, WireKey, decode_frame, read_first_byte, read_rest,
-    write_frame,
+    Answer, Call, FrameError, PIPELINE_MAX, RefusalKind, Reply, Request, WireKey, decode_frame,
+    read_first_byte, read_rest, write_frame,
 };
 use tokio::net::UnixStream;
-use tokio::sync::watch;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::credential::SignCredentialError;
 use crate::daemon::Shared;
-use crate::daemon::signers::QueueError;
+use crate::daemon::dispatch::DispatchError;
+use crate::engine::{EngineError, Payload};
+use crate::signer::SignerError;
 
-pub(super) async fn serve(
-    mut stream: UnixStream,
-    shared: &Shared,
-    mut stopped: watch::Receiver<()>,
-) {
-    if !peer_is_allowed(&stream, shared) {
+pub(super) async fn serve(stream: UnixStream, shared: Arc<Shared>, stopped: watch::Receiver<()>) {
+    if !peer_is_allowed(&stream, &shared) {
         return;
     }
-    loop {
-        // An idle connection costs its place only; a request that has begun has a deadline.
-        let first = tokio::select! {
-            first = read_first_byte(&mut stream) => first,
-            _ = stopped.changed() => return,
-        };
-        let first = match first {
-            Ok(Some(first)) => first,
-            Ok(None) => return,
-            Err(error) => return tracing::warn!(%error, "connection closed"),
-        };
-        // One deadline for the request to arrive, one for its signature.
-        let deadlines = shared.signers.deadline() * 2;
-        match tokio::time::timeout(deadlines, exchange(first, &mut stream, shared)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return tracing::warn!(%error, "connection closed"),
-            Err(_) => return tracing::warn!("connection closed: a request passed its deadline"),
-        }
+    let (reader, writer) = stream.into_split();
+    let (replies, outbox) = mpsc::channel(PIPELINE_MAX);
+    let writing = tokio::spawn(write_replies(writer, outbox, shared.request_deadline));
+    if let Err(reason) = read_requests(reader, &shared, replies, stopped).await {
+        tracing::warn!(reason, "connection closed");
+    }
+    // Requests under way hold the outbox open until they are answered.
+    if let Err(error) = writing.await {
+        tracing::error!(%error, "a connection's writer failed");
     }
 }
 
@@ -59,40 +51,81 @@ fn peer_is_allowed(stream: &UnixStream, shared: &Shared) -> bool {
     }
 }
 
-async fn exchange(first: u8, stream: &mut UnixStream, shared: &Shared) -> Result<(), FrameError> {
-    let frame = match read_rest(first, stream).await {
-        Err(error @ FrameError::TooLong(_)) => {
-            write_frame(stream, &refused(RefusalKind::BadRequest, &error)).await?;
-            return Err(error);
-        }
-        other => other?,
-    };
-    let answer = match decode_frame(&frame) {
-        Ok(request) => answer(request, shared).await,
-        Err(error) => {
-            write_frame(stream, &refused(RefusalKind::BadRequest, &error)).await?;
-            return Err(error);
-        }
-    };
-    if let Answer::Refused { code, reason } = &answer {
-        tracing::warn!(?code, reason, "request refused");
+/// Reads until the peer closes, the daemon stops, or something is wrong with what was read.
+async fn read_requests(
+    mut reader: OwnedReadHalf,
+    shared: &Arc<Shared>,
+    replies: mpsc::Sender<Reply>,
+    mut stopped: watch::Receiver<()>,
+) -> Result<(), String> {
+    let places = Arc::new(Semaphore::new(PIPELINE_MAX));
+    loop {
+        // The next request is not read while too many are under way: the socket holds it back.
+        let place = Arc::clone(&places)
+            .acquire_owned()
+            .await
+            .map_err(|error| error.to_string())?;
+        // An idle connection costs its place only; a request that has begun has a deadline.
+        let first = tokio::select! {
+            first = read_first_byte(&mut reader) => first,
+            _ = stopped.changed() => return Ok(()),
+        };
+        let Some(first) = first.map_err(|error| error.to_string())? else {
+            return Ok(());
+        };
+        let frame = tokio::time::timeout(shared.request_deadline, read_rest(first, &mut reader))
+            .await
+            .map_err(|_| "a request did not arrive within its deadline".to_owned())?;
+        let call: Call = match frame.and_then(|frame| decode_frame(&frame)) {
+            Ok(call) => call,
+            Err(error @ FrameError::Io(_)) => return Err(error.to_string()),
+            Err(error) => {
+                let answer = refused(RefusalKind::BadRequest, &error);
+                // A peer that is gone already gets no reason.
+                replies.send(Reply { id: 0, answer }).await.ok();
+                return Err(error.to_string());
+            }
+        };
+        let (shared, replies) = (Arc::clone(shared), replies.clone());
+        tokio::spawn(async move {
+            let answer = answer(call.request, call.left_ms, &shared).await;
+            if let Answer::Refused { code, reason } = &answer {
+                tracing::warn!(?code, reason, "request refused");
+            }
+            let id = call.id;
+            if replies.send(Reply { id, answer }).await.is_err() {
+                tracing::warn!("a caller did not wait for its answer");
+            }
+            drop(place);
+        });
     }
-    write_frame(stream, &answer).await
 }
 
-async fn answer(request: Request, shared: &Shared) -> Answer {
+/// Writes until every sender is gone. A peer that does not read its answers is cut off.
+async fn write_replies(
+    mut writer: OwnedWriteHalf,
+    mut outbox: mpsc::Receiver<Reply>,
+    limit: Duration,
+) {
+    while let Some(reply) = outbox.recv().await {
+        match tokio::time::timeout(limit, write_frame(&mut writer, &reply)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return tracing::warn!(%error, "connection closed"),
+            Err(_) => return tracing::warn!("connection closed: its peer does not read"),
+        }
+    }
+}
+
+async fn answer(request: Request, left_ms: Option<u32>, shared: &Shared) -> Answer {
     match request {
-        Request::Keys => Answer::Keys(shared.keys.iter().map(wire_key).collect()),
+        Request::Keys => Answer::Keys(shared.engine.issuers().iter().map(wire_key).collect()),
         Request::SignCredential { key, claims } => {
+            let wished = left_ms.map(|ms| Duration::from_millis(ms.into()));
+            let limit = shared.request_deadline;
+            let deadline = Instant::now() + wished.map_or(limit, |wished| wished.min(limit));
+            let payload = Payload::CredentialClaims(claims.into());
             let id = SpkiId(key.into());
-            let Some(key) = shared.keys.iter().find(|key| key.id() == id) else {
-                let reason = format!("key {id} is not served here");
-                return Answer::Refused {
-                    code: RefusalKind::UnknownKey,
-                    reason,
-                };
-            };
-            match shared.signers.sign(key.clone(), claims.into()).await {
+            match shared.dispatch.sign(id, payload, deadline).await {
                 Ok(signature) => Answer::Signature(signature.to_raw().into()),
                 Err(error) => refused(kind_of(&error), &error),
             }
@@ -108,11 +141,16 @@ fn wire_key(key: &crate::IssuerKey) -> WireKey {
     }
 }
 
-fn kind_of(error: &QueueError) -> RefusalKind {
+fn kind_of(error: &DispatchError) -> RefusalKind {
     match error {
-        QueueError::Full | QueueError::Deadline => RefusalKind::Busy,
-        QueueError::Sign(SignCredentialError::Refused(_)) => RefusalKind::ClaimsRefused,
-        QueueError::Sign(SignCredentialError::Sign(_)) => RefusalKind::TokenFailure,
+        DispatchError::Full(_) | DispatchError::TooLate { .. } => RefusalKind::Busy,
+        DispatchError::Deadline => RefusalKind::Timeout,
+        DispatchError::Engine(error) => match error {
+            EngineError::UnknownKey(_) => RefusalKind::UnknownKey,
+            EngineError::Refused(_) => RefusalKind::ClaimsRefused,
+            EngineError::Signer(SignerError::Timeout(_)) => RefusalKind::Timeout,
+            EngineError::Signer(_) | EngineError::NotVerified(_) => RefusalKind::TokenFailure,
+        },
     }
 }
 

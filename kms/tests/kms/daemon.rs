@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use obol_credential::{Credential, UnixTime};
 use obol_kms::Curve;
-use obol_kms::daemon::{Daemon, DaemonConfig};
+use obol_kms::daemon::{Daemon, DaemonConfig, TokenPlace};
 use obol_kms_client::wire::{
-    Answer, FRAME_MAX, RefusalKind, Request, decode_frame, read_frame, write_frame,
+    Answer, Call, FRAME_MAX, RefusalKind, Reply, Request, decode_frame, read_frame, write_frame,
 };
 use obol_kms_client::{KmsClient, KmsError, SpkiId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -39,6 +39,7 @@ fn with_daemon<F: Future<Output = ()>>(
         sessions: 2,
         max_connections: 4,
         request_deadline: Duration::from_millis(500),
+        call_limit: Duration::from_millis(200),
     };
     drop(token);
     world.unload();
@@ -47,7 +48,7 @@ fn with_daemon<F: Future<Output = ()>>(
         .build()
         .unwrap();
     runtime.block_on(async {
-        let daemon = Daemon::start(&config, clock).unwrap();
+        let daemon = Daemon::start(&config, TokenPlace::ThisProcess, clock).unwrap();
         let socket = daemon.path().to_path_buf();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let serving = tokio::spawn(daemon.serve(async {
@@ -58,6 +59,14 @@ fn with_daemon<F: Future<Output = ()>>(
         serving.await.unwrap();
         assert!(!socket.exists(), "the socket goes with the daemon");
     });
+}
+
+fn keys() -> Call {
+    Call {
+        id: 1,
+        left_ms: None,
+        request: Request::Keys,
+    }
 }
 
 fn own_uid(world: &World) -> u32 {
@@ -140,10 +149,11 @@ fn noise_is_answered_with_a_refusal_and_the_connection_closed() {
                     let mut stream = UnixStream::connect(&socket).await.unwrap();
                     stream.write_all(frame).await.unwrap();
                     let answer = read_frame(&mut stream).await.unwrap().unwrap();
-                    let Answer::Refused { code, .. } = decode_frame(&answer).unwrap() else {
+                    let Reply { id, answer } = decode_frame(&answer).unwrap();
+                    let Answer::Refused { code, .. } = answer else {
                         panic!("noise was not refused")
                     };
-                    assert_eq!(code, RefusalKind::BadRequest);
+                    assert_eq!((id, code), (0, RefusalKind::BadRequest));
                     assert!(matches!(stream.read(&mut [0]).await, Ok(0) | Err(_)));
                 }
                 KmsClient::connect(&socket).await.unwrap();
@@ -162,7 +172,7 @@ fn a_request_that_never_ends_is_cut_off_and_an_idle_connection_is_not() {
                 let mut idle = UnixStream::connect(&socket).await.unwrap();
                 slow.write_all(&[0, 0]).await.unwrap();
                 assert!(matches!(slow.read(&mut [0]).await, Ok(0) | Err(_)));
-                write_frame(&mut idle, &Request::Keys).await.unwrap();
+                write_frame(&mut idle, &keys()).await.unwrap();
                 assert!(read_frame(&mut idle).await.unwrap().is_some());
             });
         },
@@ -178,7 +188,7 @@ fn connections_over_the_limit_are_closed_at_once() {
                 let mut kept = Vec::new();
                 for _ in 0..4 {
                     let mut stream = UnixStream::connect(&socket).await.unwrap();
-                    write_frame(&mut stream, &Request::Keys).await.unwrap();
+                    write_frame(&mut stream, &keys()).await.unwrap();
                     read_frame(&mut stream).await.unwrap().unwrap();
                     kept.push(stream);
                 }

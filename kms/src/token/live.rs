@@ -1,0 +1,198 @@
+//! What one initialisation of the module gave: it all ends with it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::Instant;
+
+use cryptoki::error::RvError;
+use cryptoki::mechanism::Mechanism;
+use cryptoki::object::ObjectHandle;
+use cryptoki::session::{Session, UserType};
+use cryptoki::slot::Slot;
+use obol_kms_client::SpkiId;
+
+use crate::config::TokenConfig;
+use crate::digest::Digest;
+use crate::error::{CallError, ErrorClass};
+use crate::keys::{self, FindError, KeyPair};
+use crate::module::{Loaded, TokenSummary};
+use crate::pool::{PoolError, SessionPool};
+use crate::token::OpenError;
+
+/// An open, logged-in token with its handles.
+pub(super) struct Live {
+    pool: SessionPool,
+    /// Holds the login: when the last session of a token closes, the module logs out and private
+    /// keys become invisible without any error. Dropped after the pool.
+    anchor: Mutex<Session>,
+    keys: RwLock<Keys>,
+    pub(super) summary: TokenSummary,
+    slot: Slot,
+}
+
+struct Keys {
+    pairs: Vec<KeyPair>,
+    /// Handles of the fit keys. `C_FindObjects` is linear in the token's objects, so it runs once.
+    handles: HashMap<SpkiId, ObjectHandle>,
+}
+
+impl Live {
+    /// Finds the token, logs in and reads its keys; every key of `demanded` must be there and fit.
+    pub(super) fn open(
+        loaded: &Loaded,
+        config: &TokenConfig,
+        sessions: usize,
+        demanded: &[SpkiId],
+    ) -> Result<Live, OpenError> {
+        let (slot, summary) = locate(loaded, config)?;
+        let anchor = loaded
+            .pkcs11
+            .open_ro_session(slot)
+            .map_err(CallError::from)?;
+        log_in(&anchor, config)?;
+        let keys = Keys::of(keys::scan(&anchor)?);
+        for id in demanded {
+            keys.handle(*id).map_err(OpenError::Demanded)?;
+        }
+        let live = Live {
+            pool: SessionPool::new(loaded.pkcs11.clone(), slot, sessions),
+            anchor: Mutex::new(anchor),
+            keys: RwLock::new(keys),
+            summary,
+            slot,
+        };
+        live.probe(demanded)?;
+        Ok(live)
+    }
+
+    pub(super) fn pairs(&self) -> Vec<KeyPair> {
+        self.read(|keys| keys.pairs.clone())
+    }
+
+    pub(super) fn read_pairs<T>(&self, work: impl FnOnce(&[KeyPair]) -> T) -> T {
+        self.read(|keys| work(&keys.pairs))
+    }
+
+    pub(super) fn handle(&self, id: SpkiId) -> Result<ObjectHandle, FindError> {
+        self.read(|keys| keys.handle(id))
+    }
+
+    pub(super) fn sign(
+        &self,
+        key: ObjectHandle,
+        digest: &Digest,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, PoolError> {
+        self.pool.with(deadline, |session| {
+            session.sign(&Mechanism::Ecdsa, key, digest.as_bytes())
+        })
+    }
+
+    pub(super) fn random(&self, length: u32, deadline: Instant) -> Result<Vec<u8>, PoolError> {
+        self.pool
+            .with(deadline, |session| session.generate_random_vec(length))
+    }
+
+    pub(super) fn evict_idle(&self) {
+        self.pool.evict_idle();
+    }
+
+    /// Idle sessions and the anchor are asked whether they live.
+    pub(super) fn keep_alive(&self) -> Result<(), CallError> {
+        self.pool.keep_alive()?;
+        let anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
+        anchor.get_session_info()?;
+        Ok(())
+    }
+
+    /// A read-write session for key generation; it shares the anchor's login.
+    pub(super) fn rw_session(&self, loaded: &Loaded) -> Result<Session, CallError> {
+        Ok(loaded.pkcs11.open_rw_session(self.slot)?)
+    }
+
+    pub(super) fn rescan(&self, session: &Session) -> Result<(), CallError> {
+        let fresh = Keys::of(keys::scan(session)?);
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    /// The canary: begins a signature with each demanded key and signs nothing. It shows that the
+    /// login holds, that the handles live and that the mechanism is allowed.
+    fn probe(&self, demanded: &[SpkiId]) -> Result<(), OpenError> {
+        for id in demanded {
+            let key = self.handle(*id).map_err(OpenError::Demanded)?;
+            let session = self
+                .pool
+                .pkcs11()
+                .open_ro_session(self.slot)
+                .map_err(CallError::from)?;
+            session
+                .sign_init(&Mechanism::Ecdsa, key)
+                .map_err(CallError::from)?;
+        }
+        Ok(())
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&Keys) -> T) -> T {
+        work(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Keys {
+    fn of(pairs: Vec<KeyPair>) -> Keys {
+        let handles = pairs
+            .iter()
+            .filter_map(|pair| Some((pair.id, keys::find(&pairs, pair.id).ok()?.1)))
+            .collect();
+        Keys { pairs, handles }
+    }
+
+    fn handle(&self, id: SpkiId) -> Result<ObjectHandle, FindError> {
+        match self.handles.get(&id) {
+            Some(handle) => Ok(*handle),
+            None => keys::find(&self.pairs, id).map(|(_, handle)| handle),
+        }
+    }
+}
+
+fn log_in(anchor: &Session, config: &TokenConfig) -> Result<(), OpenError> {
+    let pin = config.read_pin()?;
+    match anchor
+        .login(UserType::User, Some(pin.as_auth_pin()))
+        .map_err(CallError::from)
+    {
+        Ok(()) => Ok(()),
+        // The login belongs to process and token, so another `Token` may have done it.
+        Err(error) if error.is(RvError::UserAlreadyLoggedIn) => Ok(()),
+        Err(source) if source.class() == ErrorClass::Pin => Err(OpenError::WrongPin {
+            label: config.label.clone(),
+            pin: config.pin.clone(),
+            source,
+        }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn locate(loaded: &Loaded, config: &TokenConfig) -> Result<(Slot, TokenSummary), OpenError> {
+    let all = loaded.tokens()?;
+    let mut matching: Vec<_> = all
+        .iter()
+        .filter(|(_, token)| config.selects(token))
+        .cloned()
+        .collect();
+    let (label, serial) = (config.label.clone(), config.serial.clone());
+    match (matching.pop(), matching.len()) {
+        (Some(only), 0) => Ok(only),
+        (Some(_), more) => Err(OpenError::Ambiguous {
+            label,
+            serial,
+            count: more + 1,
+        }),
+        (None, _) => Err(OpenError::NoSuchToken {
+            label,
+            serial,
+            module: loaded.path().to_path_buf(),
+            found: all.into_iter().map(|(_, token)| token).collect(),
+        }),
+    }
+}
