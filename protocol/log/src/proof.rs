@@ -1,12 +1,18 @@
-use alloc::vec::Vec;
+use alloc::{format, string::String, vec::Vec};
+
+use data_encoding::BASE64;
 
 use thiserror::Error;
 
+use crate::checkpoint::parse_size;
 use crate::hash::{EMPTY_ROOT, Hash, node_hash};
+use crate::note::Note;
 use crate::tree::{NodeReader, SIZE_MAX, range_root, split};
 
 /// The longest proof: one hash per level, and one more in a consistency proof.
 pub const PROOF_MAX: usize = 63;
+
+const PROOF_HEADER: &str = "c2sp.org/tlog-proof@v1";
 
 /// Why no proof was made.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -239,4 +245,37 @@ fn same(found: Hash, expected: Hash) -> Result<(), ProofRefused> {
     } else {
         Err(ProofRefused::Root { found, expected })
     }
+}
+
+/// A proof that an entry stands in a log, as a file that needs nothing but the keys
+/// (c2sp.org/tlog-proof): the note is the checkpoint that `path` leads to.
+#[must_use]
+pub fn proof_text(index: u64, path: &[Hash], note: &Note) -> String {
+    let mut text = format!("{PROOF_HEADER}\nindex {index}\n");
+    for hash in path {
+        text.push_str(&BASE64.encode(&hash.0));
+        text.push('\n');
+    }
+    text.push('\n');
+    text.push_str(&note.to_text());
+    text
+}
+
+/// Reads what [`proof_text`] writes: index, audit path, checkpoint. `None` when it is malformed, or
+/// has extra data, which nobody authenticates.
+#[must_use]
+pub fn parse_proof(bytes: &[u8]) -> Option<(u64, Vec<Hash>, Note)> {
+    let end = bytes.windows(2).position(|pair| pair == b"\n\n")?;
+    let head = core::str::from_utf8(&bytes[..end]).ok()?;
+    let mut lines = head.split('\n');
+    if lines.next() != Some(PROOF_HEADER) {
+        return None;
+    }
+    let index = parse_size(lines.next()?.strip_prefix("index ")?)?;
+    let path: Vec<Hash> = lines
+        .take(PROOF_MAX + 1)
+        .map(|line| Some(Hash(BASE64.decode(line.as_bytes()).ok()?.try_into().ok()?)))
+        .collect::<Option<_>>()?;
+    let note = Note::parse(&bytes[end + 2..]).ok()?;
+    (path.len() <= PROOF_MAX).then_some((index, path, note))
 }

@@ -4,7 +4,7 @@
 
 use obol_credential::UnixTime;
 use obol_log::{
-    Content, Decision, EMPTY_ROOT, Hash, Leaf, Leaves, Note, Tile, bundle_entries,
+    Content, Decision, EMPTY_ROOT, Frontier, Hash, Leaf, Leaves, Note, Tile, bundle_entries,
     consistency_proof, encode_bundle, inclusion_proof, leaf_hash, node_hash, tiles_of,
     verify_consistency, verify_inclusion,
 };
@@ -85,6 +85,9 @@ proptest! {
     #[test]
     fn the_root_is_the_one_of_the_recursion(size in 0_u64..300) {
         let leaves: Vec<_> = (0..size).map(|index| leaf_hash(&index.to_be_bytes())).collect();
+        let mut frontier = Frontier::default();
+        leaves.iter().for_each(|leaf| frontier.push(*leaf));
+        prop_assert_eq!(frontier.root(), as_written(&leaves));
         prop_assert_eq!(Leaves::new(leaves.clone()).root(size), as_written(&leaves));
     }
 
@@ -116,6 +119,9 @@ proptest! {
         prop_assert_eq!(verify_consistency(old, new, &old_root, &new_root, &proof), Ok(()));
         if let Some(wrong) = changed(&proof, &change) {
             prop_assert!(verify_consistency(old, new, &old_root, &new_root, &wrong).is_err());
+        }
+        if old == 0 {
+            return Ok(()); // a tree without leaves is a prefix of every tree
         }
         prop_assert!(verify_consistency(old, new, &leaf_hash(b"x"), &new_root, &proof).is_err());
         prop_assert!(verify_consistency(old, new, &old_root, &leaf_hash(b"x"), &proof).is_err());

@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+mod journal;
+mod log;
+mod open;
+mod publish;
+mod queue;
+mod reader;
+mod signer;
+mod storage;
+mod tail;
+mod verify;
+
+pub use log::{Appended, AuditError, AuditLog, CosignatureError};
+pub use open::{OpenError, Trusted};
+pub use reader::{LogReader, Proof, ReadError};
+pub use signer::{CheckpointSigner, SignFailed};
+pub use storage::{Disk, Lock, Storage, StoredFile};
+pub use verify::{Finding, Report, Torn, VerifyError, Witnesses, verify};
