@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod client;
+mod connections;
 mod identity;
 mod peer;
 mod problem;
@@ -17,6 +18,8 @@ pub use identity::{Identity, IdentityError, TrustAnchor};
 pub use peer::{Peer, PeerError, spki_id};
 pub use problem::Problem;
 pub use request::{NewIdentity, new_identity};
-pub use serve::{MAX_CONNECTIONS, MAX_REQUEST_BYTES, serve};
+pub use serve::{
+    Limits, MAX_CONNECTIONS, MAX_CONNECTIONS_OF_PEER, MAX_REQUEST_BYTES, serve, serve_within,
+};
 pub use tls::{ClientAuth, server_config};
 pub use transport_error::TransportError;

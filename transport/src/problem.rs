@@ -14,8 +14,8 @@ const MAX_REJECTION_TEXT: usize = 1024;
 
 /// A refused request, RFC 9457: what a service answers and what a client reads back.
 ///
-/// `code` is stable and for machines; `title` is one short sentence; `detail` names the value seen. What went wrong
-/// inside is logged, never sent.
+/// `code` is stable and for machines; `title` is one short sentence; `detail` names the value seen.
+/// What went wrong inside is logged, never sent.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{title} ({code}): {detail}")]
 pub struct Problem {

@@ -1,51 +1,86 @@
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{ConnectInfo, DefaultBodyLimit};
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower_service::Service;
 use tracing::{debug, warn};
 
+use crate::connections::{Open, Peers, Place, Requests, Seldom, open_until_sent};
 use crate::peer::Peer;
 use crate::problem::{Problem, as_problem};
 use crate::transport_error::handshake_reason;
 
 /// Connections open at once, those in a handshake included; more wait in the kernel's queue.
 pub const MAX_CONNECTIONS: usize = 1024;
+/// Connections of one peer (an IPv4 address, an IPv6 /64) at once; more are closed on arrival.
+pub const MAX_CONNECTIONS_OF_PEER: usize = 128;
 /// The largest request body in bytes, unless a route sets its own `DefaultBodyLimit`.
 pub const MAX_REQUEST_BYTES: usize = 1024 * 1024;
+
+const _: () = assert!(MAX_CONNECTIONS_OF_PEER < MAX_CONNECTIONS);
 
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+const IDLE_DEADLINE: Duration = Duration::from_secs(10);
+const CONNECTION_LIFE: Duration = Duration::from_secs(600);
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+const LEAVE_DEADLINE: Duration = Duration::from_secs(1);
 const LINGER_DEADLINE: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const WARN_EVERY: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const MAX_STREAMS: u32 = 64;
 const MAX_HEADER_LIST: u32 = 16 * 1024;
 
+/// How many connections there may be, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// At once, [`MAX_CONNECTIONS`] by default.
+    pub connections: usize,
+    /// Of one peer at once, [`MAX_CONNECTIONS_OF_PEER`] by default.
+    pub connections_of_peer: usize,
+    /// How long a connection may have no request open, 10 s by default. Pings do not count.
+    pub idle: Duration,
+    /// How long a connection may last, 10 minutes by default; then open requests may finish.
+    pub life: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: MAX_CONNECTIONS,
+            connections_of_peer: MAX_CONNECTIONS_OF_PEER,
+            idle: IDLE_DEADLINE,
+            life: CONNECTION_LIFE,
+        }
+    }
+}
+
 /// Serves until `shutdown` ends, then lets open requests finish for ten seconds.
 ///
-/// On a listener that requires client certificates each request carries a [`Peer`] extension. Every
-/// refusal leaves as an RFC 9457 problem; a failed handshake is logged with its reason and the
-/// client's address.
+/// Each request carries the client's address as `ConnectInfo<SocketAddr>`, and on a listener that
+/// requires client certificates a [`Peer`] extension. Every refusal leaves as an RFC 9457 problem;
+/// a failed handshake is logged with its reason and the client's address.
 ///
 /// # Errors
 /// What `shutdown` itself ended with; a failing `accept` is logged and tried again.
@@ -55,48 +90,127 @@ pub async fn serve(
     router: Router,
     shutdown: impl Future<Output = io::Result<()>>,
 ) -> io::Result<()> {
-    let door = Arc::new(Door::new(tls, router));
-    let seats = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let graceful = GracefulShutdown::new();
+    serve_within(Limits::default(), listener, tls, router, shutdown).await
+}
+
+/// As [`serve`], within other limits.
+///
+/// # Errors
+/// As for [`serve`].
+pub async fn serve_within(
+    limits: Limits,
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    router: Router,
+    shutdown: impl Future<Output = io::Result<()>>,
+) -> io::Result<()> {
+    let (close, closing) = watch::channel(Closing::NotYet);
+    let door = Arc::new(Door::new(limits, tls, router, closing));
+    let mut entrance = Entrance::new(limits, listener);
     let mut shutdown = std::pin::pin!(shutdown);
     let ended = loop {
-        let admitted = async {
-            let seat = seats
-                .clone()
-                .acquire_owned()
-                .await
-                .expect("nobody closes the semaphore");
-            (seat, listener.accept().await)
-        };
         tokio::select! {
             biased;
             ended = &mut shutdown => break ended,
-            (seat, accepted) = admitted => match accepted {
-                Ok((stream, address)) => {
-                    tokio::spawn(door.clone().admit(stream, address, graceful.watcher(), seat));
-                }
-                Err(error) => {
-                    warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
+            visitor = entrance.next() => {
+                tokio::spawn(Arc::clone(&door).admit(visitor));
+            }
         }
     };
-    drop(listener);
-    if timeout(DRAIN_DEADLINE, graceful.shutdown()).await.is_err() {
+    drop((entrance, door));
+    close.send_replace(Closing::Now);
+    // Each connection holds a receiver until it ends.
+    if timeout(DRAIN_DEADLINE, close.closed()).await.is_err() {
         warn!("stopped with requests unfinished after {DRAIN_DEADLINE:?}");
     }
     ended
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    NotYet,
+    Now,
+}
+
+/// Accepts connections as long as there are seats, and not too many of one peer.
+struct Entrance {
+    listener: TcpListener,
+    seats: Arc<Semaphore>,
+    peers: Arc<Peers>,
+    full: Seldom,
+    crowded: Seldom,
+}
+
+struct Visitor {
+    stream: TcpStream,
+    address: SocketAddr,
+    _seat: OwnedSemaphorePermit,
+    _place: Place,
+}
+
+impl Entrance {
+    fn new(limits: Limits, listener: TcpListener) -> Self {
+        Self {
+            listener,
+            seats: Arc::new(Semaphore::new(limits.connections)),
+            peers: Peers::new(limits.connections_of_peer),
+            full: Seldom::new(WARN_EVERY),
+            crowded: Seldom::new(WARN_EVERY),
+        }
+    }
+
+    async fn next(&mut self) -> Visitor {
+        loop {
+            let seat = self.seat().await;
+            let (stream, address) = match self.listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            if let Some(place) = self.peers.place(address.ip()) {
+                return Visitor {
+                    stream,
+                    address,
+                    _seat: seat,
+                    _place: place,
+                };
+            }
+            if self.crowded.is_time() {
+                warn!(%address, "a peer has as many connections as it may");
+            }
+        }
+    }
+
+    async fn seat(&mut self) -> OwnedSemaphorePermit {
+        if let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() {
+            return seat;
+        }
+        if self.full.is_time() {
+            warn!("every seat is taken: new connections wait");
+        }
+        let seat = Arc::clone(&self.seats).acquire_owned().await;
+        seat.expect("nobody closes the semaphore")
+    }
+}
+
 struct Door {
+    limits: Limits,
     acceptor: TlsAcceptor,
     http: auto::Builder<TokioExecutor>,
     router: Router,
+    closing: watch::Receiver<Closing>,
 }
 
 impl Door {
-    fn new(tls: Arc<rustls::ServerConfig>, router: Router) -> Self {
+    fn new(
+        limits: Limits,
+        tls: Arc<rustls::ServerConfig>,
+        router: Router,
+        closing: watch::Receiver<Closing>,
+    ) -> Self {
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http1()
             .timer(TokioTimer::new())
@@ -109,25 +223,24 @@ impl Door {
             .keep_alive_timeout(KEEP_ALIVE);
         let router = router.layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));
         Self {
+            limits,
             acceptor: tls.into(),
             http,
             router,
+            closing,
         }
     }
 
-    async fn admit(
-        self: Arc<Self>,
-        stream: TcpStream,
-        address: SocketAddr,
-        watcher: Watcher,
-        _seat: OwnedSemaphorePermit,
-    ) {
+    async fn admit(self: Arc<Self>, visitor: Visitor) {
+        let Visitor {
+            stream, address, ..
+        } = visitor;
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%address, %error, "cannot set TCP_NODELAY");
         }
         let handshake = self.acceptor.accept(stream).into_fallible();
         match timeout(HANDSHAKE_DEADLINE, handshake).await {
-            Ok(Ok(stream)) => self.converse(stream, address, watcher).await,
+            Ok(Ok(stream)) => self.converse(stream, address).await,
             Ok(Err((error, stream))) => {
                 warn!(%address, reason = %handshake_reason(&error), "TLS handshake refused");
                 linger(stream).await;
@@ -136,7 +249,7 @@ impl Door {
         }
     }
 
-    async fn converse(&self, stream: TlsStream<TcpStream>, address: SocketAddr, watcher: Watcher) {
+    async fn converse(&self, stream: TlsStream<TcpStream>, address: SocketAddr) {
         let peer = match peer_of(&stream) {
             Ok(peer) => peer,
             Err(reason) => return warn!(%address, %reason, "TLS peer refused"),
@@ -147,15 +260,52 @@ impl Door {
             Some(b"h2") => self.http.clone().http2_only(),
             _ => self.http.clone().http1_only(),
         };
+        let requests = Requests::new();
         let service = service_fn(|mut request: Request<Incoming>| {
+            let open = requests.begin();
+            request.extensions_mut().insert(ConnectInfo(address));
             if let Some(peer) = &peer {
                 request.extensions_mut().insert(peer.clone());
             }
-            answer(self.router.clone(), request)
+            answer(self.router.clone(), request, open)
         });
-        let connection = http.serve_connection(TokioIo::new(stream), service);
-        if let Err(error) = watcher.watch(connection).await {
+        let connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+        if let Err(error) = self.see_through(connection, &requests).await {
             debug!(%address, error = &*error, "connection ended");
+        }
+    }
+
+    /// Drives a connection to its end, which comes when the client closes it, when the service
+    /// stops, when it has no request open for too long, or when it has lasted long enough.
+    async fn see_through<C>(
+        &self,
+        mut connection: Pin<&mut C>,
+        requests: &Requests,
+    ) -> Result<(), Box<dyn Error + Send + Sync>>
+    where
+        C: GracefulConnection<Error = Box<dyn Error + Send + Sync>>,
+    {
+        let mut closing = self.closing.clone();
+        let enough = async {
+            tokio::select! {
+                _ = closing.wait_for(|closing| *closing == Closing::Now) => {}
+                () = requests.idle(self.limits.idle) => {}
+                () = tokio::time::sleep(self.limits.life) => {}
+            }
+        };
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = enough => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        // Leaving in good order takes the client's part in HTTP/2; who does not play it is not
+        // waited for once nothing is open.
+        tokio::select! {
+            ended = connection => ended,
+            () = requests.idle(LEAVE_DEADLINE) => Ok(()),
+            () = tokio::time::sleep(DRAIN_DEADLINE) => {
+                Err("closed with requests unfinished".into())
+            }
         }
     }
 }
@@ -169,11 +319,16 @@ fn peer_of(stream: &TlsStream<TcpStream>) -> Result<Option<Peer>, crate::PeerErr
     leaf.map(|der| Peer::from_certificate(der)).transpose()
 }
 
-async fn answer(mut router: Router, request: Request<Incoming>) -> Result<Response, Infallible> {
-    let answered = async { Ok(as_problem(router.call(request).await?).await) };
-    timeout(REQUEST_DEADLINE, answered)
+async fn answer(
+    mut router: Router,
+    request: Request<Incoming>,
+    open: Open,
+) -> Result<Response, Infallible> {
+    let answered = async { Ok::<_, Infallible>(as_problem(router.call(request).await?).await) };
+    let response = timeout(REQUEST_DEADLINE, answered)
         .await
-        .unwrap_or_else(|_| Ok(too_slow()))
+        .unwrap_or_else(|_| Ok(too_slow()))?;
+    Ok(open_until_sent(response, open))
 }
 
 fn too_slow() -> Response {

@@ -27,7 +27,8 @@ pub enum TransportError {
     /// The server's certificate is not one this client believes.
     #[error("the certificate of {url} is not trusted: {reason}")]
     #[diagnostic(help(
-        "check that the trust anchor is the access CA of this deployment and that the address is the service's"
+        "check that the trust anchor is the access CA of this deployment and that the address is \
+         the service's"
     ))]
     ServerUntrusted {
         /// The URL that was asked for.
@@ -177,12 +178,14 @@ fn certificate_advice(alert: &str) -> &'static str {
             "have the access CA issue a new certificate, and check this machine's clock"
         }
         _ => {
-            "give a certificate of the access CA that names one obol:// URI; the server's log has the reason"
+            "give a certificate of the access CA that names one obol:// URI; the server's log has \
+             the reason"
         }
     }
 }
 
-/// `CertificateRequired` becomes `certificate_required`, `UnknownCA` becomes `unknown_ca`: the names of RFC 8446.
+/// `CertificateRequired` becomes `certificate_required`, `UnknownCA` becomes `unknown_ca`: the names
+/// of RFC 8446.
 fn rfc_name(alert: AlertDescription) -> String {
     let mut name = String::new();
     let mut after_lower = false;

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{ConnectInfo, DefaultBodyLimit};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use obol_transport::{
-    Bytes, ClientAuth, HttpsClient, Identity, Peer, TrustAnchor, new_identity, serve, server_config,
+    Bytes, ClientAuth, HttpsClient, Identity, Limits, Peer, TrustAnchor, new_identity,
+    serve_within, server_config,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, IsCa,
@@ -37,6 +38,10 @@ impl Ca {
 
     pub(crate) fn anchor(&self) -> TrustAnchor {
         TrustAnchor::load(&self.folder.path().join("access.pem")).unwrap()
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.issuer.pem()
     }
 
     pub(crate) fn issue(&self, uri: &str) -> Identity {
@@ -82,11 +87,15 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(ca: &Ca, clients: ClientAuth) -> Self {
+        Self::start_within(Limits::default(), ca, clients).await
+    }
+
+    pub(crate) async fn start_within(limits: Limits, ca: &Ca, clients: ClientAuth) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let tls = server_config(ca.issue("obol://issuer/test"), clients);
-        let task = tokio::spawn(serve(listener, tls, routes(), async {
+        let task = tokio::spawn(serve_within(limits, listener, tls, routes(), async {
             stopped.await.ok();
             Ok(())
         }));
@@ -114,6 +123,17 @@ fn routes() -> Router {
             get(|Extension(peer): Extension<Peer>| async move { peer.uri }),
         )
         .route("/open", get(|| async { "open" }))
+        .route(
+            "/slow",
+            get(|| async {
+                tokio::time::sleep(std::time::Duration::from_millis(900)).await;
+                "slow"
+            }),
+        )
+        .route(
+            "/from",
+            get(|ConnectInfo(from): ConnectInfo<SocketAddr>| async move { from.to_string() }),
+        )
         .route("/echo", post(|body: Bytes| async move { body }))
         .route(
             "/small",
