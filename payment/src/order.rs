@@ -117,7 +117,7 @@ pub enum OrderRefused {
     Amount(i64),
 }
 
-/// What a genuine payment does.
+/// How a receipt stands: what a genuine notice did.
 ///
 /// The numbers are stored and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,13 +129,65 @@ pub enum Settlement {
     DuplicateReceipt = 2,
     /// 3: it was paid after the order had expired: the money waits in suspense 9010.
     PaidAfterExpiry = 3,
+    /// 4: it is no payment of any order of ours: the receipt is kept, no money is booked.
+    Unmatched = 4,
 }
 
 impl Settlement {
+    /// All of them.
+    pub const ALL: [Settlement; 4] = [
+        Settlement::Credit,
+        Settlement::DuplicateReceipt,
+        Settlement::PaidAfterExpiry,
+        Settlement::Unmatched,
+    ];
+
     /// The stored number.
     #[must_use]
     pub const fn number(self) -> u8 {
         self as u8
+    }
+
+    /// The settlement with this number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Settlement> {
+        Settlement::ALL
+            .into_iter()
+            .find(|settlement| settlement.number() == number)
+    }
+
+    /// Its name for people and machines.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Settlement::Credit => "credited",
+            Settlement::DuplicateReceipt => "duplicate-receipt",
+            Settlement::PaidAfterExpiry => "paid-after-expiry",
+            Settlement::Unmatched => "unmatched",
+        }
+    }
+}
+
+/// What a genuine payment of the order itself does to the books.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payment {
+    /// The wallet is credited.
+    Credit,
+    /// The order was paid by another transaction.
+    Duplicate,
+    /// It was paid after the order had expired.
+    Late,
+}
+
+impl Payment {
+    /// How the receipt stands.
+    #[must_use]
+    pub const fn settlement(self) -> Settlement {
+        match self {
+            Payment::Credit => Settlement::Credit,
+            Payment::Duplicate => Settlement::DuplicateReceipt,
+            Payment::Late => Settlement::PaidAfterExpiry,
+        }
     }
 }
 
@@ -203,7 +255,7 @@ impl Order {
     ///
     /// # Errors
     /// [`SettleRefused`] when channel, currency or amount are not exactly the order's.
-    pub fn settle(&self, notice: &Notice, currency: &str) -> Result<Settlement, SettleRefused> {
+    pub fn settle(&self, notice: &Notice, currency: &str) -> Result<Payment, SettleRefused> {
         if notice.channel != self.channel {
             let (order, asked, paid) = (self.number, self.channel, notice.channel);
             return Err(SettleRefused::WrongChannel { order, asked, paid });
@@ -221,25 +273,23 @@ impl Order {
             });
         }
         Ok(match self.state {
-            OrderState::Paid => Settlement::DuplicateReceipt,
+            OrderState::Paid => Payment::Duplicate,
             // The bank's signed time decides, not when its notice got through to us.
-            OrderState::Open if notice.paid_at > self.expires_at => Settlement::PaidAfterExpiry,
-            OrderState::Open => Settlement::Credit,
+            OrderState::Open if notice.paid_at > self.expires_at => Payment::Late,
+            OrderState::Open => Payment::Credit,
         })
     }
 
-    /// The books' side of a settlement: `Dr 1100 / Cr 2000`, or to suspense.
+    /// The books' side of a payment: `Dr 1100 / Cr 2000`, or to suspense.
     #[must_use]
-    pub fn receipt_group(&self, notice: &Notice, settlement: Settlement, day: DayRule) -> Group {
+    pub fn receipt_group(&self, notice: &Notice, payment: Payment, day: DayRule) -> Group {
         let channel = self.channel.name();
         let clearing = AccountId::named(self.wallet.bucket, Code::ChannelClearing, channel);
         let suspense = |code| AccountId::named(self.wallet.bucket, code, channel);
-        let (credited, why) = match settlement {
-            Settlement::Credit => (self.wallet, Why::Recharge),
-            Settlement::DuplicateReceipt => {
-                (suspense(Code::DuplicateReceipt), Why::UnmatchedReceipt)
-            }
-            Settlement::PaidAfterExpiry => (suspense(Code::ChannelLong), Why::UnmatchedReceipt),
+        let (credited, why) = match payment {
+            Payment::Credit => (self.wallet, Why::Recharge),
+            Payment::Duplicate => (suspense(Code::DuplicateReceipt), Why::UnmatchedReceipt),
+            Payment::Late => (suspense(Code::ChannelLong), Why::UnmatchedReceipt),
         };
         let at = notice.paid_at.0;
         let leg = Transfer::new(clearing, credited, self.amount, why, at, day.day_of(at))
@@ -316,12 +366,12 @@ mod tests {
 
     #[test]
     fn a_payment_of_the_exact_amount_in_time_credits() {
-        assert_eq!(order().settle(&notice(), "CNY"), Ok(Settlement::Credit));
+        assert_eq!(order().settle(&notice(), "CNY"), Ok(Payment::Credit));
         let last_second = Notice {
             paid_at: order().expires_at,
             ..notice()
         };
-        assert_eq!(order().settle(&last_second, "CNY"), Ok(Settlement::Credit));
+        assert_eq!(order().settle(&last_second, "CNY"), Ok(Payment::Credit));
     }
 
     #[test]
@@ -349,25 +399,19 @@ mod tests {
             state: OrderState::Paid,
             ..order()
         };
-        assert_eq!(
-            paid.settle(&notice(), "CNY"),
-            Ok(Settlement::DuplicateReceipt)
-        );
+        assert_eq!(paid.settle(&notice(), "CNY"), Ok(Payment::Duplicate));
         let late = Notice {
             paid_at: order().expires_at.plus(1),
             ..notice()
         };
-        assert_eq!(
-            order().settle(&late, "CNY"),
-            Ok(Settlement::PaidAfterExpiry)
-        );
+        assert_eq!(order().settle(&late, "CNY"), Ok(Payment::Late));
         let day = DayRule::new(0).unwrap();
-        for (settlement, code) in [
-            (Settlement::Credit, Code::Wallet),
-            (Settlement::DuplicateReceipt, Code::DuplicateReceipt),
-            (Settlement::PaidAfterExpiry, Code::ChannelLong),
+        for (payment, code) in [
+            (Payment::Credit, Code::Wallet),
+            (Payment::Duplicate, Code::DuplicateReceipt),
+            (Payment::Late, Code::ChannelLong),
         ] {
-            let group = order().receipt_group(&notice(), settlement, day);
+            let group = order().receipt_group(&notice(), payment, day);
             assert_eq!(group.legs()[0].cr().code, code);
             assert_eq!(group.source_key().as_str(), "simulated-bank/T1");
         }

@@ -3,12 +3,14 @@
 mod charge;
 mod contest;
 mod intake;
+mod stored;
 mod upload;
 
 pub use charge::Charge;
-pub use contest::{Contest, Fraud, RideOrder, charged};
+pub use contest::{Charging, Contest, Fraud, RideOrder, charged};
 pub use intake::{Intake, RIDE_FUTURE_S, RIDE_HORIZON_S, RideRefusal, VerifiedRide, intake};
 pub use obol_tap::{Epoch, Head, TerminalName};
+pub use stored::{Reexamined, StoredRecord, kid_named_by};
 pub use upload::{Entry, Upload};
 
 use core::fmt;

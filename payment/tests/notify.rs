@@ -13,7 +13,10 @@ use p256::pkcs8::{EncodePublicKey, LineEnding};
 use proptest::prelude::*;
 
 const NOW: UnixTime = UnixTime(1_772_395_200);
-const BODY: &str = r#"{"transaction":"T1","order":"r01-74656e2072616e646f6d","amount_minor":5000,"currency":"CNY","paid_at":1772395199}"#;
+const BODY: &str = concat!(
+    r#"{"transaction":"T1","order":"r01-74656e2072616e646f6d","amount_minor":5000,"#,
+    r#""currency":"CNY","paid_at":1772395199}"#
+);
 
 fn signing_key() -> SigningKey {
     SigningKey::from_slice(&[9; 32]).unwrap()

@@ -1,26 +1,33 @@
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use miette::Diagnostic;
 use obol_console::FileError;
-use obol_credential::UnixTime;
+use obol_credential::{Kid, UnixTime};
 use obol_issuer_client::IssuerClient;
 use obol_ledger::DayRuleOutOfRange;
 use obol_payment::channel::simulated_bank::{BankKey, BankKeyRefused};
-use obol_store::{Book, OpenRefused, SqliteStore};
+use obol_store::{Book, Books, Fault, OpenRefused, SqliteStore};
 use obol_transport::{Identity, IdentityError, Problem, TrustAnchor};
 use thiserror::Error;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::{
     config::{Config, ConfigError},
+    enrolments::Enrolments,
+    issuing::Issuing,
     packs::{FarePacks, PacksError},
+    reexamination::{Scope, reexamine_in_background},
     trust::{TrustError, TrustKeeper},
 };
 
 const PEM_MAX: usize = 16 * 1024;
+/// How long an upload waits for the issuer when it names a key the platform lacks.
+const ASK_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Everything a request may need; one for the whole service.
 pub struct App {
@@ -30,6 +37,8 @@ pub struct App {
     pub(crate) trust: TrustKeeper,
     pub(crate) packs: FarePacks,
     pub(crate) bank: BankKey,
+    pub(crate) enrolments: Enrolments,
+    pub(crate) issuing: Arc<Issuing>,
     clock: fn() -> u32,
 }
 
@@ -73,6 +82,10 @@ pub enum StartError {
     #[error("the books cannot be opened")]
     #[diagnostic(help("check `database` in the configuration, the disk and the file's owner"))]
     Store(#[from] OpenRefused),
+    /// The books.
+    #[error("the books cannot be read")]
+    #[diagnostic(help("check the disk; `obol-platform check-books` recounts them"))]
+    Fault(#[from] Fault),
 }
 
 impl App {
@@ -86,8 +99,9 @@ impl App {
         let anchor = TrustAnchor::load(&config.tls.trust)?;
         let issuer = IssuerClient::new(&config.issuer.url, &anchor, identity);
         let packs = FarePacks::publish(&config.fare_packs, config.fare_pack()?)?;
-        let store = open_books(&config, &packs)?;
-        let trust = TrustKeeper::open(&config.issuer.root, &config.issuer.bundle)?;
+        let store = Self::books(&config)?;
+        let (root, bundle) = (&config.issuer.root, &config.issuer.bundle);
+        let trust = TrustKeeper::open(root, bundle, &store.issuer_certificates()?)?;
         let bank = bank_key(&config.simulated_bank.public_key)?;
         Ok(Self {
             config,
@@ -96,6 +110,8 @@ impl App {
             trust,
             packs,
             bank,
+            enrolments: Enrolments::default(),
+            issuing: Arc::default(),
             clock,
         })
     }
@@ -105,8 +121,17 @@ impl App {
     /// # Errors
     /// [`StartError`] with the value seen.
     pub fn books(config: &Config) -> Result<SqliteStore, StartError> {
-        let packs = FarePacks::publish(&config.fare_packs, config.fare_pack()?)?;
-        open_books(config, &packs)
+        let currency = config.fare_pack()?.currency();
+        let book = Book::new(currency, config.business_day_offset_s)?;
+        Ok(SqliteStore::open(&config.database, book)?)
+    }
+
+    /// Opens the books to read, beside a service that may be writing to them.
+    ///
+    /// # Errors
+    /// [`StartError`] with the value seen.
+    pub fn books_to_read(config: &Config) -> Result<Books, StartError> {
+        Ok(Books::open(&config.database)?)
     }
 
     /// Fetches the trust bundle from the issuer and believes it if the pinned root vouches for it.
@@ -114,7 +139,36 @@ impl App {
     /// # Errors
     /// [`TrustError`]; what was believed before stays believed.
     pub async fn refresh_trust(&self) -> Result<(), TrustError> {
-        self.trust.refresh(&self.issuer).await
+        let bytes = self.issuer.trust_bundle().await;
+        let bundle = self.trust.vouch(bytes.map_err(TrustError::Issuer)?)?;
+        // Durable before it is believed: a ride that is charged can be verified ever after.
+        let (certificates, now) = (bundle.certificates.clone(), self.now());
+        self.stored(move |store| store.keep_issuer_certificates(&certificates, now))
+            .await
+            .map_err(|error| match error {
+                StoredError::Refused(fault) => TrustError::Kept(fault),
+                StoredError::Panicked(panic) => TrustError::Panicked(panic),
+            })?;
+        self.trust.believe(bundle)
+    }
+
+    /// Asks the issuer, now and then, when rides name a key the platform does not know: the
+    /// bundle may be an hour old, and its key younger.
+    pub(crate) async fn learn_keys(self: &Arc<Self>, kids: &BTreeSet<Kid>) {
+        if !self.trust.lacks(kids) {
+            return;
+        }
+        let Some(_turn) = self.trust.turn_to_ask(self.now()).await else {
+            return;
+        };
+        match tokio::time::timeout(ASK_DEADLINE, self.refresh_trust()).await {
+            Ok(Ok(())) => reexamine_in_background(self, Scope::WhatMayPass),
+            Ok(Err(error)) => {
+                let reason = obol_console::two_lines(&error.into());
+                warn!(reason, "an unknown issuer key was asked for in vain");
+            }
+            Err(_) => warn!("the issuer did not answer in {ASK_DEADLINE:?}"),
+        }
     }
 
     pub(crate) fn now(&self) -> UnixTime {
@@ -169,11 +223,6 @@ pub(crate) fn internal(failure: impl std::error::Error) -> Problem {
     }
     error!(reason, "the service failed");
     Problem::internal()
-}
-
-fn open_books(config: &Config, packs: &FarePacks) -> Result<SqliteStore, StartError> {
-    let book = Book::new(packs.current().currency(), config.business_day_offset_s)?;
-    Ok(SqliteStore::open(&config.database, book)?)
 }
 
 fn bank_key(path: &Path) -> Result<BankKey, StartError> {

@@ -42,21 +42,23 @@ pub(crate) async fn notify(
         .map_err(|error| error.problem(not_credited))?;
     match credit {
         Credit::Booked(settlement) => info!(transaction, ?settlement, "notice booked"),
+        // It is kept, so the bank may stop asking; a person has to find out what was paid for.
+        Credit::Unmatched(reason) => warn!(transaction, %reason, "genuine notice kept, unmatched"),
         Credit::Repeated => info!(transaction, "notice repeated, nothing changed"),
     }
     Ok("success")
 }
 
-/// A genuine notice that books nothing stays in the log and with the bank, which asks again.
+/// A notice that contradicts an earlier one stays in the log and with the bank, which asks again.
 fn not_credited(refused: CreditRefused) -> Problem {
     if let CreditRefused::Fault(fault) = refused {
         return internal(fault);
     }
-    warn!(reason = %refused, "a genuine notice books nothing");
-    let title = "The notice is genuine and books nothing";
+    warn!(reason = %refused, "a genuine notice contradicts another");
+    let title = "The notice contradicts an earlier one";
     Problem::new(
         StatusCode::CONFLICT,
-        "notice-unmatched",
+        "notice-contradicts",
         title,
         refused.to_string(),
     )

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use miette::{Diagnostic, IntoDiagnostic};
-use obol_console::{Outcome, utc_text};
+use obol_account::AccountNumber;
+use obol_console::{Outcome, unix_now};
+use obol_credential::UnixTime;
 use obol_ledger::TrialBalance;
-use obol_platform::{App, Config};
+use obol_platform::{App, Config, Scope};
 use obol_store::Terminal;
 use obol_tap::TerminalName;
 use obol_transport::Peer;
@@ -17,10 +19,10 @@ use thiserror::Error;
 pub(crate) struct Options {
     /// The configuration of the service whose books these are.
     #[arg(long)]
-    config: PathBuf,
+    pub(crate) config: PathBuf,
     /// Print JSON.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Error, Diagnostic)]
@@ -52,9 +54,31 @@ pub(crate) fn register_terminal(config: &Path, certificate: &Path) -> miette::Re
     Ok(Outcome::Done)
 }
 
+pub(crate) fn reexamine(config: &Path) -> miette::Result<Outcome> {
+    let app = App::open(Config::load(config)?, unix_now)?;
+    let found = app.reexamine(Scope::Everything).into_diagnostic()?;
+    println!(
+        "{} charged, {} still refused",
+        found.accepted, found.refused
+    );
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn close_fraud_cases(config: &Path, account: u64) -> miette::Result<Outcome> {
+    let config = Config::load(config)?;
+    let number = AccountNumber::new(account).into_diagnostic()?;
+    let closed = App::books(&config)?
+        .close_fraud_cases(number, UnixTime(unix_now()))
+        .into_diagnostic()?;
+    println!("{closed} closed");
+    Ok(Outcome::Done)
+}
+
 pub(crate) fn trial_balance(options: &Options) -> miette::Result<Outcome> {
     let config = Config::load(&options.config)?;
-    let balance = App::books(&config)?.trial_balance().into_diagnostic()?;
+    let balance = App::books_to_read(&config)?
+        .trial_balance()
+        .into_diagnostic()?;
     if options.json {
         println!("{}", trial_json(&balance));
     } else {
@@ -69,7 +93,9 @@ pub(crate) fn trial_balance(options: &Options) -> miette::Result<Outcome> {
 
 pub(crate) fn check_books(options: &Options) -> miette::Result<Outcome> {
     let config = Config::load(&options.config)?;
-    let report = App::books(&config)?.check_books().into_diagnostic()?;
+    let report = App::books_to_read(&config)?
+        .check_books()
+        .into_diagnostic()?;
     let findings: Vec<_> = report
         .findings
         .iter()
@@ -93,32 +119,6 @@ pub(crate) fn check_books(options: &Options) -> miette::Result<Outcome> {
     } else {
         Outcome::Refused
     })
-}
-
-pub(crate) fn fraud_cases(options: &Options) -> miette::Result<Outcome> {
-    let config = Config::load(&options.config)?;
-    let cases = App::books(&config)?.fraud_cases().into_diagnostic()?;
-    let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
-    for case in cases {
-        let (kind, account) = (format!("{:?}", case.kind), case.account.map(|n| n.get()));
-        if options.json {
-            let (cti, contested) = (hex(&case.cti), case.contested);
-            let opened_at = case.opened_at;
-            println!(
-                "{}",
-                json!({ "kind": kind, "cti": cti, "contested": contested, "account": account,
-                        "opened_at": opened_at })
-            );
-        } else {
-            let account = account.map_or("unknown".to_owned(), |number| number.to_string());
-            let at = utc_text(case.opened_at);
-            println!(
-                "{at} {kind} credential {} account {account}",
-                hex(&case.cti)
-            );
-        }
-    }
-    Ok(Outcome::Done)
 }
 
 fn print_trial(balance: &TrialBalance) {

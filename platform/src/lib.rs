@@ -3,8 +3,11 @@
 mod app;
 mod bank;
 mod config;
+mod enrolments;
+mod issuing;
 mod packs;
 mod phone;
+mod reexamination;
 mod terminal;
 mod trust;
 
@@ -13,5 +16,6 @@ pub use bank::NOTIFY_PATH;
 pub use config::{BankConfig, Config, ConfigError, IssuerConfig, TlsFiles};
 pub use packs::PacksError;
 pub use phone::passenger_router;
+pub use reexamination::{Reexamination, Scope, reexamine_in_background};
 pub use terminal::terminal_router;
 pub use trust::TrustError;

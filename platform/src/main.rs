@@ -1,6 +1,7 @@
 //! `obol-platform`: the service, its register of terminals, and its books for people.
 
 mod books;
+mod lists;
 
 use std::{
     io,
@@ -14,7 +15,9 @@ use std::{
 use clap::{Parser, Subcommand};
 use miette::{Diagnostic, IntoDiagnostic};
 use obol_console::{Mode, Outcome, StopOnStdin, init_logging, unix_now, until_stopped};
-use obol_platform::{App, Config, passenger_router, terminal_router};
+use obol_platform::{
+    App, Config, Scope, passenger_router, reexamine_in_background, terminal_router,
+};
 use obol_transport::{ClientAuth, Identity, TrustAnchor, new_identity, serve, server_config};
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::watch};
@@ -73,6 +76,24 @@ enum Command {
     CheckBooks(books::Options),
     /// List codes and counters that more than one ride claims.
     FraudCases(books::Options),
+    /// Close the open fraud cases of an account: somebody has looked at them.
+    CloseFraudCases {
+        #[arg(long)]
+        config: PathBuf,
+        /// The account's number.
+        #[arg(long)]
+        account: u64,
+    },
+    /// List records of journals that were received and are not charged, with the reason.
+    Rejected(books::Options),
+    /// Examine refused records again, with the keys and fare packs of today, and charge those
+    /// that verify now.
+    Reexamine {
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// List the receipts of genuine notices from channels.
+    Receipts(lists::ReceiptOptions),
 }
 
 #[derive(Debug, Error, Diagnostic)]
@@ -104,7 +125,11 @@ async fn main() -> ExitCode {
         } => books::register_terminal(&config, &certificate),
         Command::TrialBalance(options) => books::trial_balance(&options),
         Command::CheckBooks(options) => books::check_books(&options),
-        Command::FraudCases(options) => books::fraud_cases(&options),
+        Command::FraudCases(options) => lists::fraud_cases(&options),
+        Command::CloseFraudCases { config, account } => books::close_fraud_cases(&config, account),
+        Command::Rejected(options) => lists::rejected(&options),
+        Command::Reexamine { config } => books::reexamine(&config),
+        Command::Receipts(options) => lists::receipts(&options),
     })
 }
 
@@ -156,11 +181,16 @@ async fn closed(mut stopped: watch::Receiver<()>) -> io::Result<()> {
     Ok(())
 }
 
-/// Uploads are verified against the keys of the last accepted bundle, so a failure is no outage.
+/// Uploads are verified against every key that was ever accepted, so a failure is no outage. Rides
+/// that were refused for lack of a key are examined again after each success.
 async fn keep_trust_fresh(app: Arc<App>) {
+    reexamine_in_background(&app, Scope::Everything);
     loop {
         let pause = match app.refresh_trust().await {
-            Ok(()) => TRUST_EVERY,
+            Ok(()) => {
+                reexamine_in_background(&app, Scope::WhatMayPass);
+                TRUST_EVERY
+            }
             Err(error) => {
                 let reason = obol_console::two_lines(&error.into());
                 warn!(reason, "the trust bundle was not refreshed");

@@ -1,28 +1,24 @@
 //! What phones ask for. Each request proves its enrolled key by DPoP (RFC 9449).
 
+mod admission;
+mod credential;
 mod wire;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{ConnectInfo, DefaultBodyLimit, Query, State},
     http::{HeaderMap, Method, StatusCode},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use data_encoding::BASE64URL_NOPAD;
-use obol_account::{Passenger, SubjectHandle, dpop};
-use obol_credential::Credential;
-use obol_issuer_client::{Issued, IssuerClientError};
+use obol_account::SubjectHandle;
 use obol_payment::{
     channel::Channel,
     order::{Order, OrderNumber},
 };
-use obol_store::{
-    AdmitRefused, Admitted, AuthoriseIssueRefused, BindRefused, CreateOrderRefused, EnrolRefused,
-    Enrolment, StatementRefused,
-};
+use obol_store::{CreateOrderRefused, EnrolRefused, Enrolment, StatementRefused};
 use obol_transport::{Bytes, Problem};
 use tracing::info;
 
@@ -30,6 +26,7 @@ use crate::{
     app::{App, internal},
     bank,
 };
+use admission::{Newcomer, admit, admit_newcomer, authenticate, passenger, too_many_enrolments};
 
 const REQUEST_MAX: usize = 8 * 1024;
 
@@ -38,7 +35,7 @@ pub fn passenger_router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/passengers", post(enrol))
         .route("/v1/recharges", post(recharge))
-        .route("/v1/credentials", post(credential))
+        .route("/v1/credentials", post(credential::issue))
         .route("/v1/statement", get(statement))
         .route(bank::NOTIFY_PATH, post(bank::notify))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -48,12 +45,17 @@ pub fn passenger_router(app: Arc<App>) -> Router {
 
 async fn enrol(
     State(app): State<Arc<App>>,
+    ConnectInfo(address): ConnectInfo<SocketAddr>,
     method: Method,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let admitted = admit(&app, &method, "/v1/passengers", &headers, &body).await?;
+    let authenticated = authenticate(&app, &method, "/v1/passengers", &headers, &body)?;
     let _nothing: wire::Enrol = parse(&body)?;
+    let admitted = match admit_newcomer(&app, authenticated, address.ip()).await? {
+        Newcomer::Admitted(admitted) => admitted,
+        Newcomer::TooMany { retry_after_s } => return Ok(too_many_enrolments(retry_after_s)),
+    };
     let (subject, now) = (SubjectHandle(random()?), app.now());
     let enrolment = app
         .stored(move |store| store.enrol_passenger(&admitted, subject, now))
@@ -113,120 +115,27 @@ async fn recharge(
     Ok((StatusCode::CREATED, Json(reply)).into_response())
 }
 
-async fn credential(
-    State(app): State<Arc<App>>,
-    method: Method,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Problem> {
-    let admitted = admit(&app, &method, "/v1/credentials", &headers, &body).await?;
-    let asked: wire::AskCredential = parse(&body)?;
-    let possession = BASE64URL_NOPAD
-        .decode(asked.possession.as_bytes())
-        .map_err(|error| {
-            unprocessable(
-                "possession-malformed",
-                "The proof does not parse",
-                error.to_string(),
-            )
-        })?;
-    let passenger = passenger(&app, admitted).await?;
-    let (number, floor) = (passenger.number, app.config.credential_floor);
-    app.stored(move |store| store.authorise_issue(number, floor))
-        .await
-        .map_err(|error| error.problem(not_authorised))?;
-    let issued = app
-        .issuer
-        .sign_credential(&passenger.subject.0, app.config.class, &possession)
-        .await
-        .map_err(not_issued)?;
-    bind(&app, &issued, number).await?;
-    let expires_at = issued.expires_at.0;
-    let credential = BASE64URL_NOPAD.encode(&issued.credential);
-    Ok((
-        StatusCode::CREATED,
-        Json(wire::Issued {
-            credential,
-            expires_at,
-        }),
-    )
-        .into_response())
-}
-
-/// Notes whose rides the credential pays, durably, before the phone can ride with it.
-async fn bind(
-    app: &App,
-    issued: &Issued,
-    number: obol_account::AccountNumber,
-) -> Result<(), Problem> {
-    let credential = Credential::decode(&issued.credential).map_err(internal)?;
-    let (kid, cti, expires_at) = (credential.kid(), credential.claims().cti, issued.expires_at);
-    app.stored(move |store| store.bind_credential(kid, cti, number, expires_at))
-        .await
-        .map_err(|error| error.problem(|refused: BindRefused| internal(refused)))
-}
-
 async fn statement(
     State(app): State<Arc<App>>,
-    request: Request,
+    Query(period): Query<wire::Period>,
+    method: Method,
+    headers: HeaderMap,
 ) -> Result<Json<wire::Statement>, Problem> {
-    let (method, headers) = (request.method().clone(), request.headers().clone());
     let admitted = admit(&app, &method, "/v1/statement", &headers, &[]).await?;
     let number = passenger(&app, admitted).await?.number;
     let statement = app
-        .stored(move |store| store.statement(number, 0, u32::MAX))
+        .stored(move |store| match period {
+            wire::Period {
+                from: None,
+                until: None,
+            } => store.latest_statement(number),
+            wire::Period { from, until } => {
+                store.statement(number, from.unwrap_or(0), until.unwrap_or(u32::MAX))
+            }
+        })
         .await
         .map_err(|error| error.problem(no_statement))?;
     Ok(Json(wire::Statement::of(&statement)))
-}
-
-/// Who holds the key that signed this very request, once.
-async fn admit(
-    app: &App,
-    method: &Method,
-    path: &str,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<Admitted, Problem> {
-    let mut proofs = headers.get_all("DPoP").iter();
-    let (Some(proof), None) = (proofs.next(), proofs.next()) else {
-        return Err(unauthorised(
-            "the request carries no DPoP header, or more than one".to_owned(),
-        ));
-    };
-    let url = format!("{}{path}", app.config.public_url);
-    let request = dpop::Request {
-        method: method.as_str(),
-        url: &url,
-        body,
-    };
-    let authenticated = dpop::verify(proof.as_bytes(), &request, app.now())
-        .map_err(|refused| unauthorised(refused.to_string()))?;
-    let now = app.now();
-    app.stored(move |store| store.admit(&authenticated, now))
-        .await
-        .map_err(|error| {
-            error.problem(|refused| match refused {
-                AdmitRefused::Replayed { .. } => unauthorised(refused.to_string()),
-                AdmitRefused::Fault(fault) => internal(fault),
-            })
-        })
-}
-
-async fn passenger(app: &App, admitted: Admitted) -> Result<Passenger, Problem> {
-    let found = app
-        .stored(move |store| store.passenger_of(&admitted))
-        .await
-        .map_err(|error| error.problem(internal))?;
-    found.ok_or_else(|| {
-        let detail = "enrol first: POST /v1/passengers with the same key";
-        Problem::new(
-            StatusCode::FORBIDDEN,
-            "key-not-enrolled",
-            "The key is not enrolled",
-            detail,
-        )
-    })
 }
 
 fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
@@ -247,49 +156,8 @@ fn random<const N: usize>() -> Result<[u8; N], Problem> {
     Ok(bytes)
 }
 
-fn unauthorised(detail: String) -> Problem {
-    let title = "The request does not prove its key";
-    Problem::new(StatusCode::UNAUTHORIZED, "proof-refused", title, detail)
-}
-
 fn unprocessable(code: &'static str, title: &'static str, detail: String) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, title, detail)
-}
-
-fn not_authorised(refused: AuthoriseIssueRefused) -> Problem {
-    let (code, title) = match &refused {
-        AuthoriseIssueRefused::NotCovered { .. } => ("balance-too-low", "The balance is too low"),
-        AuthoriseIssueRefused::NotActive(..) => ("account-frozen", "The account is frozen"),
-        AuthoriseIssueRefused::UnknownAccount(_) | AuthoriseIssueRefused::Fault(_) => {
-            return internal(refused);
-        }
-    };
-    Problem::new(StatusCode::FORBIDDEN, code, title, refused.to_string())
-}
-
-/// The issuer's word on the phone's proof goes on to the phone; all else is ours to mend.
-fn not_issued(error: IssuerClientError) -> Problem {
-    match error {
-        IssuerClientError::Refused(problem)
-            if problem.code.starts_with("possession-") || problem.code == "device-key-reused" =>
-        {
-            problem
-        }
-        IssuerClientError::Possession(malformed) => unprocessable(
-            "possession-malformed",
-            "The proof does not parse",
-            malformed.to_string(),
-        ),
-        other => {
-            let logged = internal(other);
-            Problem {
-                status: StatusCode::SERVICE_UNAVAILABLE,
-                code: "issuer-unavailable".into(),
-                title: "No credential can be issued now".into(),
-                ..logged
-            }
-        }
-    }
 }
 
 fn no_statement(refused: StatementRefused) -> Problem {
@@ -297,6 +165,11 @@ fn no_statement(refused: StatementRefused) -> Problem {
         StatementRefused::TooLong(_) => unprocessable(
             "statement-too-long",
             "The statement has too many lines",
+            refused.to_string(),
+        ),
+        StatementRefused::Period { .. } => unprocessable(
+            "period-reversed",
+            "The period ends before it begins",
             refused.to_string(),
         ),
         other => internal(other),

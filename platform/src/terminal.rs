@@ -1,6 +1,6 @@
 //! What terminals bring and fetch, over mTLS.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Extension, Json, Router,
@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use obol_payment::ride::{Intake, Upload};
+use obol_payment::ride::{Intake, Upload, kid_named_by};
 use obol_store::{Disposition, Fault, PostedUpload, Terminal};
 use obol_tap::{
     Acknowledgement, RecordAcknowledgement, RecordStatus, SEGMENT_MAX, TerminalKey, TerminalName,
@@ -126,30 +126,54 @@ async fn examined(
     terminal: &Terminal,
     segment: VerifiedSegment,
 ) -> Result<Upload, Problem> {
-    let trusted = app.trust.accepted().ok_or_else(|| {
-        error!("no trust bundle has been accepted: uploads wait");
-        let detail = "the platform has no issuer keys yet; upload again later";
-        let title = "Rides cannot be verified now";
-        Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "trust-missing",
-            title,
-            detail,
-        )
-    })?;
+    let kids = segment.records().iter();
+    let kids = kids.filter_map(|record| kid_named_by(&record.bytes));
+    app.learn_keys(&kids.collect()).await;
+    let keys = app.trust.keys();
+    if keys.is_empty() {
+        return Err(no_keys());
+    }
     let operator = Operator::new(&terminal.operator).ok_or_else(Problem::internal)?;
-    let app = Arc::clone(app);
+    let (app, now) = (Arc::clone(app), app.now());
     let examine = move || {
-        let trust = TrustStore::new(trusted.keys());
+        let trust = TrustStore::new(&keys);
         let verifier = Verifier { trust, operator };
         let rules = Intake {
             verifier,
             packs: app.packs.all(),
-            received_at: app.now(),
+            received_at: now,
+            now,
         };
         Upload::examine(&segment, &rules)
     };
     tokio::task::spawn_blocking(examine).await.map_err(internal)
+}
+
+fn no_keys() -> Problem {
+    error!("no trust bundle has been accepted: uploads wait");
+    let detail = "the platform has no issuer keys yet; upload again later";
+    let title = "Rides cannot be verified now";
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "trust-missing",
+        title,
+        detail,
+    )
+}
+
+/// `UNKNOWN_KEY x2, CAP x1`; `None` when nothing was refused.
+fn reasons(posted: &PostedUpload) -> Option<String> {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for record in &posted.records {
+        if let Disposition::Rejected(reason) = record.disposition {
+            *counts.entry(reason).or_default() += 1;
+        }
+    }
+    let counts: Vec<_> = counts
+        .iter()
+        .map(|(reason, count)| format!("{reason} x{count}"))
+        .collect();
+    (!counts.is_empty()).then(|| counts.join(", "))
 }
 
 fn report(terminal: &Terminal, posted: &PostedUpload) {
@@ -167,6 +191,7 @@ fn report(terminal: &Terminal, posted: &PostedUpload) {
         conflict = of(|found| matches!(found, Disposition::Conflict)),
         rejected = of(|found| matches!(found, Disposition::Rejected(_))),
         watermark = posted.watermark,
+        reasons = reasons(posted),
         "segment posted"
     );
 }

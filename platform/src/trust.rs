@@ -1,23 +1,52 @@
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{Arc, RwLock},
 };
 
 use miette::Diagnostic;
 use obol_console::{FileError, Mode, read_limited, replace_atomically};
-use obol_issuer_client::{IssuerClient, IssuerClientError};
-use obol_verifier_sdk::x509::{AcceptedBundle, BundleRefusal, CertificateRefusal, Root};
+use obol_credential::{Kid, UnixTime};
+use obol_issuer_client::IssuerClientError;
+use obol_store::Fault;
+use obol_trust::TrustBundle;
+use obol_verifier_sdk::IssuerKey;
+use obol_verifier_sdk::x509::{BundleRefusal, CertificateRefusal, Root};
 use thiserror::Error;
+use tokio::sync::Mutex;
+use tracing::warn;
 
 const PEM_MAX: usize = 16 * 1024;
 const BUNDLE_MAX: usize = 64 * 1024;
+/// How long after a refresh that an unknown key caused the next one may follow, seconds: whoever
+/// uploads cannot make the platform hammer the issuer.
+const ASK_PAUSE_S: u32 = 10;
 
-/// The issuer keys the platform believes: those of the last bundle that the pinned root vouched
-/// for. A copy on disk lets it take uploads while the issuer is away.
+/// The issuer keys by which the platform judges rides: those of the last bundle that the pinned
+/// root vouched for, and every key that ever stood in one. A ride is judged by the time of the
+/// ride, so a key that has left the bundle is good for what was ridden within its validity.
+///
+/// A copy of the bundle on disk lets it take uploads while the issuer is away.
 pub(crate) struct TrustKeeper {
     root: Root,
     file: PathBuf,
-    accepted: RwLock<Option<Arc<AcceptedBundle>>>,
+    known: RwLock<Known>,
+    asked_at: Mutex<Option<UnixTime>>,
+}
+
+/// The current keys first, so that a renewed certificate stands before the one it replaces.
+struct Known {
+    current: Vec<IssuerKey>,
+    retired: Vec<IssuerKey>,
+    all: Arc<[IssuerKey]>,
+}
+
+/// A bundle the pinned root vouches for, not yet in use.
+pub(crate) struct Vouched {
+    bytes: Vec<u8>,
+    keys: Vec<IssuerKey>,
+    /// The keys' certificates (DER), to be kept for good.
+    pub(crate) certificates: Vec<Vec<u8>>,
 }
 
 /// Why issuer keys are not believed.
@@ -44,46 +73,131 @@ pub enum TrustError {
     #[error("the trust bundle is not believed: {0}")]
     #[diagnostic(help("compare the issuer's certificates with the pinned root"))]
     Bundle(BundleRefusal),
+    /// The keys cannot be kept.
+    #[error("the issuer's certificates cannot be kept")]
+    #[diagnostic(help("check the database and the disk"))]
+    Kept(#[from] Fault),
+    /// A storage operation panicked: a bug.
+    #[error("a storage operation panicked: {0}")]
+    #[diagnostic(help("report it with the service's log"))]
+    Panicked(String),
 }
 
 impl TrustKeeper {
-    pub(crate) fn open(root: &Path, file: &Path) -> Result<Self, TrustError> {
+    /// `certificates` are those of every issuer key that was ever accepted, the newest first. A
+    /// bundle file that cannot be believed is no reason to stay down: the next refresh replaces
+    /// it.
+    pub(crate) fn open(
+        root: &Path,
+        file: &Path,
+        certificates: &[Vec<u8>],
+    ) -> Result<Self, TrustError> {
         let refused = |source| TrustError::Root {
             path: root.to_owned(),
             source,
         };
         let root = Root::from_pem(&read_limited(root, PEM_MAX)?).map_err(refused)?;
+        let retired = certificates
+            .iter()
+            .filter_map(|der| match root.issuer_key(der) {
+                Ok(key) => Some(key),
+                Err(refusal) => {
+                    warn!(reason = %refusal, "an issuer key that was kept is not believed");
+                    None
+                }
+            })
+            .collect();
         let keeper = Self {
             root,
             file: file.to_owned(),
-            accepted: RwLock::new(None),
+            known: RwLock::new(Known::of(Vec::new(), retired)),
+            asked_at: Mutex::new(None),
         };
         if file.exists() {
-            keeper.accept(&read_limited(file, BUNDLE_MAX)?)?;
+            match keeper.read() {
+                Ok(bundle) => keeper.put(bundle),
+                Err(error) => {
+                    let (reason, file) = (error.to_string(), file.display());
+                    warn!(%file, reason, "started without the kept trust bundle");
+                }
+            }
         }
         Ok(keeper)
     }
 
-    pub(crate) async fn refresh(&self, issuer: &IssuerClient) -> Result<(), TrustError> {
-        let bytes = issuer.trust_bundle().await.map_err(TrustError::Issuer)?;
-        self.accept(&bytes)?;
+    fn read(&self) -> Result<Vouched, TrustError> {
+        self.vouch(read_limited(&self.file, BUNDLE_MAX)?)
+    }
+
+    /// Checks a bundle against the pinned root.
+    pub(crate) fn vouch(&self, bytes: Vec<u8>) -> Result<Vouched, TrustError> {
+        let accepted = self.root.accept_bundle(&bytes);
+        let keys = accepted.map_err(TrustError::Bundle)?.keys().to_vec();
+        let bundle = TrustBundle::decode(&bytes)
+            .map_err(|malformed| TrustError::Bundle(BundleRefusal::Format(malformed)))?;
+        let certificates = bundle
+            .entries()
+            .iter()
+            .map(|entry| entry.certificate.to_vec())
+            .collect();
+        Ok(Vouched {
+            bytes,
+            keys,
+            certificates,
+        })
+    }
+
+    /// Believes a bundle, once its certificates are kept, and keeps a copy of it.
+    pub(crate) fn believe(&self, bundle: Vouched) -> Result<(), TrustError> {
+        let bytes = bundle.bytes.clone();
+        self.put(bundle);
         Ok(replace_atomically(&self.file, &bytes, Mode::Public)?)
     }
 
-    /// The keys believed at this moment; `None` before the first bundle.
-    pub(crate) fn accepted(&self) -> Option<Arc<AcceptedBundle>> {
-        self.accepted
-            .read()
-            .expect("no holder of this lock panics")
-            .clone()
+    /// The keys known at this moment; none before the first bundle.
+    pub(crate) fn keys(&self) -> Arc<[IssuerKey]> {
+        let known = self.known.read().expect("no holder of this lock panics");
+        Arc::clone(&known.all)
     }
 
-    fn accept(&self, bytes: &[u8]) -> Result<(), TrustError> {
-        let bundle = self.root.accept_bundle(bytes).map_err(TrustError::Bundle)?;
-        *self
-            .accepted
-            .write()
-            .expect("no holder of this lock panics") = Some(Arc::new(bundle));
-        Ok(())
+    /// Whether a key is missing that these rides name.
+    pub(crate) fn lacks(&self, kids: &BTreeSet<Kid>) -> bool {
+        let keys = self.keys();
+        let known = |kid: &Kid| keys.iter().any(|key| key.kid() == *kid);
+        keys.is_empty() || !kids.iter().all(known)
+    }
+
+    /// Whether now is the time to ask the issuer for a missing key. Who comes meanwhile waits for
+    /// the one who asks, so keep the guard until the answer is there.
+    pub(crate) async fn turn_to_ask(
+        &self,
+        now: UnixTime,
+    ) -> Option<tokio::sync::MutexGuard<'_, Option<UnixTime>>> {
+        let mut asked_at = self.asked_at.lock().await;
+        if asked_at.is_some_and(|asked_at| now < asked_at.plus(ASK_PAUSE_S)) {
+            return None;
+        }
+        *asked_at = Some(now);
+        Some(asked_at)
+    }
+
+    fn put(&self, bundle: Vouched) {
+        let mut known = self.known.write().expect("no holder of this lock panics");
+        let mut retired = std::mem::take(&mut known.current);
+        retired.append(&mut known.retired);
+        *known = Known::of(bundle.keys, retired);
+    }
+}
+
+impl Known {
+    fn of(current: Vec<IssuerKey>, mut retired: Vec<IssuerKey>) -> Self {
+        let mut seen: BTreeSet<Kid> = current.iter().map(IssuerKey::kid).collect();
+        retired.retain(|key| seen.insert(key.kid()));
+        let all = current.iter().chain(&retired).cloned().collect();
+        Self {
+            current,
+            retired,
+            all,
+        }
     }
 }

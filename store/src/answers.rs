@@ -1,7 +1,9 @@
 use obol_account::{AccountNumber, Passenger};
 use obol_ledger::{AccountId, Amount, TrialBalance, Why};
-use obol_payment::order::Settlement;
-use obol_payment::ride::{Fraud, Head, TerminalName};
+use obol_payment::order::Payment;
+use obol_payment::ride::{Fraud, Head, RideKey, TerminalName};
+
+use crate::Unmatched;
 
 /// What enrolling did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +24,77 @@ impl Enrolment {
 }
 
 /// What a genuine notice did. In each case the channel may be told `success`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credit {
     /// Booked now: to the wallet, or to suspense.
-    Booked(Settlement),
-    /// Booked before; nothing changed.
+    Booked(Payment),
+    /// Kept now and booked nowhere: somebody has to look at it.
+    Unmatched(Unmatched),
+    /// Kept before; nothing changed.
     Repeated,
+}
+
+/// A genuine notice that was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The channel's name.
+    pub channel: &'static str,
+    /// The channel's name of the payment.
+    pub transaction: String,
+    /// The order it names, which may be none of ours.
+    pub order: String,
+    /// How much was paid, minor units.
+    pub amount_minor: i64,
+    /// ISO 4217, as the channel says.
+    pub currency: String,
+    /// When it was paid, by the channel's clock.
+    pub paid_at: u32,
+    /// When the notice arrived.
+    pub received_at: u32,
+    /// credited, duplicate-receipt, paid-after-expiry, unmatched.
+    pub settlement: &'static str,
+    /// Why it is unmatched.
+    pub reason: Option<String>,
+}
+
+/// Which receipts to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipts {
+    /// Every one.
+    All,
+    /// Those whose money is in no wallet: unmatched or in suspense.
+    Uncredited,
+}
+
+/// A record that was received and is not charged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotCharged {
+    /// Its place in its journal.
+    pub key: RideKey,
+    /// When it arrived.
+    pub received_at: u32,
+    /// Where it lies.
+    pub kept: Kept,
+}
+
+/// Where a record lies that is not charged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// In the inbox, with the stable code of its refusal.
+    Rejected(String),
+    /// In the quarantine: it contradicts the journal that is held.
+    Quarantined,
+}
+
+/// What examining a refused record again has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reposted {
+    /// It is accepted now, and charged unless another ride with the same code comes first.
+    Accepted,
+    /// It is refused still; the code may be another one.
+    Rejected(&'static str),
+    /// It was accepted meanwhile, or never lay there: nothing changed.
+    NothingToDo,
 }
 
 /// A terminal in the register.
@@ -156,6 +223,8 @@ pub struct FraudCase {
     pub account: Option<AccountNumber>,
     /// When the platform noticed.
     pub opened_at: u32,
+    /// When somebody closed it; `None` while it is open.
+    pub closed_at: Option<u32>,
 }
 
 /// Something the rest of the world should hear of.

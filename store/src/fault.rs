@@ -43,6 +43,25 @@ pub enum OpenRefused {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// The file cannot be made with mode 0600.
+    #[error("database {} cannot be made", path.display())]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// Written by an earlier version of this program, and opened for reading alone.
+    #[error("database {} has schema version {found}, the service brings it to {known}",
+        path.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// The file's version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
     /// Written by a later version of this program.
     #[error("database {} has schema version {found}, this program knows {known}", path.display())]
     Newer {
@@ -54,7 +73,8 @@ pub enum OpenRefused {
         known: i64,
     },
     /// The file's books are kept otherwise.
-    #[error("the books of {} are kept in {found}, the configuration says {expected}", path.display())]
+    #[error("the books of {} are kept in {found}, the configuration says {expected}",
+        path.display())]
     OtherBook {
         /// The file.
         path: PathBuf,
@@ -77,6 +97,9 @@ pub enum AdmitRefused {
         /// Its identifier.
         jti: String,
     },
+    /// The key was never enrolled; nothing was written.
+    #[error("key {0} is not enrolled")]
+    NotEnrolled(obol_account::Thumbprint),
     /// Storage failed.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -116,6 +139,20 @@ pub enum AuthoriseIssueRefused {
     /// The account is not active.
     #[error("account {0} is {1:?}")]
     NotActive(AccountNumber, Status),
+    /// A credential of the account has made two codes with one counter, as a copied key would,
+    /// and nobody has closed the case.
+    #[error("account {0} has an open case of a reused counter")]
+    CounterReused(AccountNumber),
+    /// The account has as many live credentials as it may.
+    #[error("account {number} has {live} credentials that have not expired, at most {most}")]
+    TooMany {
+        /// The account.
+        number: AccountNumber,
+        /// Credentials that have not expired.
+        live: u32,
+        /// [`LIVE_CREDENTIALS_MAX`](crate::LIVE_CREDENTIALS_MAX).
+        most: u32,
+    },
     /// Too little money.
     #[error("account {number}: {reason}")]
     NotCovered {
@@ -143,21 +180,26 @@ pub enum CreateOrderRefused {
     Fault(#[from] Fault),
 }
 
-/// Why a genuine notice books nothing.
+/// Why a genuine notice is not kept.
 #[derive(Debug, thiserror::Error)]
 pub enum CreditRefused {
-    /// We never made this order.
-    #[error("there is no order {0}")]
-    UnknownOrder(OrderNumber),
-    /// The transaction was booked before with another order or amount.
-    #[error("transaction {0:?} was booked before and said something else")]
+    /// The transaction was told before with another order, amount or currency.
+    #[error("transaction {0:?} was told before and said something else")]
     Contradiction(String),
-    /// It is not a payment of its order.
-    #[error(transparent)]
-    NotThisOrder(#[from] SettleRefused),
     /// Storage failed.
     #[error(transparent)]
     Fault(#[from] Fault),
+}
+
+/// Why a receipt pays no order of ours. It is kept all the same.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unmatched {
+    /// We never made this order.
+    #[error("there is no order {0}")]
+    UnknownOrder(OrderNumber),
+    /// It is not a payment of its order.
+    #[error(transparent)]
+    NotThisOrder(#[from] SettleRefused),
 }
 
 /// Why a terminal is not registered.

@@ -5,11 +5,14 @@ mod fault;
 mod sqlite;
 
 pub use answers::{
-    AuditFinding, BooksReport, Credit, Disposition, Enrolment, Event, FraudCase, PostedRecord,
-    PostedUpload, Statement, StatementLine, Terminal,
+    AuditFinding, BooksReport, Credit, Disposition, Enrolment, Event, FraudCase, Kept, NotCharged,
+    PostedRecord, PostedUpload, Receipt, Receipts, Reposted, Statement, StatementLine, Terminal,
 };
 pub use fault::{
     AdmitRefused, AuthoriseIssueRefused, BindRefused, CreateOrderRefused, CreditRefused,
-    EnrolRefused, Fault, OpenRefused, RegisterRefused, StatementRefused,
+    EnrolRefused, Fault, OpenRefused, RegisterRefused, StatementRefused, Unmatched,
 };
-pub use sqlite::{Admitted, Book, EVENTS_MAX, STATEMENT_LINES_MAX, SqliteStore};
+pub use sqlite::{
+    Admitted, Book, Books, EVENTS_MAX, LIVE_CREDENTIALS_MAX, REJECTED_MAX, STATEMENT_LINES_MAX,
+    SqliteStore,
+};

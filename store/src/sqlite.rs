@@ -1,11 +1,14 @@
 //! The store in one SQLite file: one connection writes, others read.
 
 mod audit;
+mod issuer_keys;
 mod ledger;
 mod migrate;
 mod orders;
 mod outbox;
 mod passengers;
+mod receipts;
+mod rejected;
 mod rides;
 mod row;
 mod statement;
@@ -13,9 +16,14 @@ mod terminals;
 mod uses;
 
 pub use outbox::EVENTS_MAX;
-pub use passengers::Admitted;
+pub use passengers::{Admitted, LIVE_CREDENTIALS_MAX};
+pub use rejected::REJECTED_MAX;
 pub use statement::STATEMENT_LINES_MAX;
 
+use std::fs::File;
+use std::io;
+use std::ops::Deref;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -65,10 +73,25 @@ impl Book {
 /// returns an error, nothing was done. Methods block; an asynchronous caller runs them on a
 /// blocking thread.
 pub struct SqliteStore {
+    books: Books,
+    writer: Mutex<Connection>,
+}
+
+/// The same file for somebody who only reads: its connections cannot write.
+///
+/// [`SqliteStore`] lends its own, so that what reads needs no second set of methods.
+pub struct Books {
     path: PathBuf,
     book: Book,
-    writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
+}
+
+impl Deref for SqliteStore {
+    type Target = Books;
+
+    fn deref(&self) -> &Books {
+        &self.books
+    }
 }
 
 impl SqliteStore {
@@ -78,25 +101,24 @@ impl SqliteStore {
     /// [`OpenRefused`] when it cannot be opened, is newer than this program, or keeps another
     /// book.
     pub fn open(path: &Path, book: Book) -> Result<SqliteStore, OpenRefused> {
-        let mut writer =
-            connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(|source| OpenRefused::Open {
-                path: path.to_owned(),
-                source,
-            })?;
+        make_private(path).map_err(|source| OpenRefused::Create {
+            path: path.to_owned(),
+            source,
+        })?;
+        let mut writer = connect_writer(path).map_err(|source| OpenRefused::Open {
+            path: path.to_owned(),
+            source,
+        })?;
         migrate::migrate(&mut writer, path)?;
         migrate::check_book(&mut writer, path, &book)?;
         let (path, writer) = (path.to_owned(), Mutex::new(writer));
-        Ok(SqliteStore {
+        let readers = Mutex::new(Vec::new());
+        let books = Books {
             path,
             book,
-            writer,
-            readers: Mutex::new(Vec::new()),
-        })
-    }
-
-    /// The book.
-    pub const fn book(&self) -> &Book {
-        &self.book
+            readers,
+        };
+        Ok(SqliteStore { books, writer })
     }
 
     /// Runs `work` as one transaction on the writing connection; an error rolls back.
@@ -116,6 +138,30 @@ impl SqliteStore {
             .map_err(|source| Fault::Sql { doing, source })?;
         Ok(answer)
     }
+}
+
+impl Books {
+    /// Opens a file that is there, to read alone. The service may be writing to it.
+    ///
+    /// # Errors
+    /// [`OpenRefused`] when it cannot be opened or is of another version than this program.
+    pub fn open(path: &Path) -> Result<Books, OpenRefused> {
+        let reader = connect_reader(path).map_err(|source| OpenRefused::Open {
+            path: path.to_owned(),
+            source,
+        })?;
+        let book = migrate::read_book(&reader, path)?;
+        Ok(Books {
+            path: path.to_owned(),
+            book,
+            readers: Mutex::new(vec![reader]),
+        })
+    }
+
+    /// The book.
+    pub const fn book(&self) -> &Book {
+        &self.book
+    }
 
     /// Runs `work` on one snapshot, beside the writer.
     fn read<T, E: From<Fault>>(
@@ -131,7 +177,7 @@ impl SqliteStore {
             .pop();
         let mut reader = match idle {
             Some(reader) => reader,
-            None => connect(&self.path, OpenFlags::empty()).map_err(sql)?,
+            None => connect_reader(&self.path).map_err(sql)?,
         };
         let answer = work(&reader.transaction().map_err(sql)?);
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,13 +188,31 @@ impl SqliteStore {
     }
 }
 
-fn connect(path: &Path, create: OpenFlags) -> Result<Connection, rusqlite::Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+/// Makes the file if it is missing. SQLite gives its side files the mode of the file itself.
+fn make_private(path: &Path) -> io::Result<()> {
+    let mut options = File::options();
+    match options.write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn connect_writer(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
+    Ok(connection)
+}
+
+fn connect_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
+    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+fn connect(path: &Path, access: OpenFlags) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | access;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }

@@ -14,9 +14,11 @@ pub type RideOrder = (UnixTime, RideKey);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Fraud {
-    /// 1: the same signed code was used twice.
+    /// 1: the same signed code was used twice. It is charged once: whoever filmed the phone's
+    /// screen rode, and its owner signed one code.
     SecondUse = 1,
     /// 2: two codes of one credential carry the same counter, as a copied key would make them.
+    /// Each is charged, since the phone's key signed each.
     CounterReuse = 2,
 }
 
@@ -39,59 +41,104 @@ impl Fraud {
     }
 }
 
-/// A ride that arrives, among the earlier arrivals it may quarrel with.
+/// Whether a use of a code pays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charging {
+    /// It is the first use of its code.
+    Charged,
+    /// Another ride with the same code comes first.
+    Uncharged,
+}
+
+/// A ride that arrives, and the earlier arrival it may quarrel with.
 ///
-/// A ride is charged when it is the first of its code identity *and* the first of its counter.
-/// That is a property of the set of rides, so any order of arrival ends in the same charges.
+/// A ride is charged when it is the first of its code identity. That is a property of the set of
+/// rides, so any order of arrival ends in the same charges.
 #[derive(Clone, Debug)]
 pub struct Contest<'a> {
     /// The ride that arrives.
     pub arriving: &'a RideOrder,
     /// The first known ride with the same code identity.
-    pub same_code: Option<&'a RideOrder>,
-    /// The first known ride with the same counter of the same credential.
-    pub same_counter: Option<&'a RideOrder>,
+    pub first_known: Option<&'a RideOrder>,
 }
 
 impl<'a> Contest<'a> {
     /// Whether the arriving ride is charged.
     #[must_use]
-    pub fn is_charged(&self) -> bool {
-        self.firsts().all(|first| self.arriving < first)
+    pub fn charging(&self) -> Charging {
+        if self.first_known.is_none_or(|first| self.arriving < first) {
+            Charging::Charged
+        } else {
+            Charging::Uncharged
+        }
     }
 
-    /// The earlier arrivals that come later in the order: if they were charged, they are no
-    /// longer.
-    pub fn displaced(&self) -> impl Iterator<Item = &'a RideOrder> {
-        let (arriving, twice) = (self.arriving, self.same_code == self.same_counter);
-        self.firsts()
-            .take(if twice { 1 } else { 2 })
-            .filter(move |first| arriving < first)
-    }
-
-    fn firsts(&self) -> impl Iterator<Item = &'a RideOrder> {
-        [self.same_code, self.same_counter].into_iter().flatten()
+    /// The earlier arrival that comes later in the order: it was charged and is no longer.
+    #[must_use]
+    pub fn displaced(&self) -> Option<&'a RideOrder> {
+        self.first_known.filter(|first| self.arriving < *first)
     }
 }
 
 /// Which of these rides are charged, said once for the whole set: the definition that
-/// [`Contest`] follows arrival by arrival. A ride is (code identity, counter, order).
+/// [`Contest`] follows arrival by arrival.
 pub fn charged<'a>(
-    rides: impl IntoIterator<Item = (CodeIdentity, u32, &'a RideOrder)> + Clone,
+    rides: impl IntoIterator<Item = (CodeIdentity, &'a RideOrder)>,
 ) -> impl Iterator<Item = &'a RideOrder> {
     let mut first_of_code: BTreeMap<CodeIdentity, &RideOrder> = BTreeMap::new();
-    let mut first_of_counter = BTreeMap::new();
-    for (code, counter, order) in rides.clone() {
+    for (code, order) in rides {
         let first = first_of_code.entry(code).or_insert(order);
         *first = order.min(first);
-        let first = first_of_counter
-            .entry((code.kid, code.cti, counter))
-            .or_insert(order);
-        *first = order.min(first);
     }
-    rides.into_iter().filter_map(move |(code, counter, order)| {
-        let first = first_of_code[&code] == order
-            && first_of_counter[&(code.kid, code.cti, counter)] == order;
-        first.then_some(order)
-    })
+    first_of_code.into_values()
+}
+
+#[cfg(test)]
+mod tests {
+    use obol_credential::{Cti, Kid, Nonce};
+    use obol_tap::{Epoch, TerminalName};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ride() -> impl Strategy<Value = (CodeIdentity, RideOrder)> {
+        (0..3u8, 0..4u32, 0..3u8, 1..40u64).prop_map(|(nonce, at, terminal, seq)| {
+            let code = CodeIdentity {
+                kid: Kid([1; 4]),
+                cti: Cti([2; 8]),
+                issued_at: UnixTime(100),
+                nonce: Nonce([nonce; 4]),
+            };
+            let terminal = TerminalName::new(&format!("bus-{terminal}")).unwrap();
+            let epoch = Epoch([0; 8]);
+            let key = RideKey {
+                terminal,
+                epoch,
+                seq,
+            };
+            (code, (UnixTime(100 + at), key))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn arrivals_one_by_one_charge_whom_the_definition_names(
+            rides in proptest::collection::vec(ride(), 0..20)
+        ) {
+            let mut paying: BTreeMap<CodeIdentity, RideOrder> = BTreeMap::new();
+            for (code, arriving) in &rides {
+                let first_known = paying.get(code).cloned();
+                let contest = Contest { arriving, first_known: first_known.as_ref() };
+                let charging = contest.charging();
+                prop_assert_eq!(contest.displaced().is_some(),
+                    charging == Charging::Charged && first_known.is_some());
+                if charging == Charging::Charged {
+                    paying.insert(*code, arriving.clone());
+                }
+            }
+            let all = rides.iter().map(|(code, order)| (*code, order));
+            let expected: Vec<_> = charged(all).cloned().collect();
+            prop_assert_eq!(paying.into_values().collect::<Vec<_>>(), expected);
+        }
+    }
 }

@@ -17,8 +17,10 @@ pub struct Intake<'a> {
     pub verifier: Verifier<'a>,
     /// The fare packs that were ever published to terminals.
     pub packs: &'a [FarePack],
-    /// Our clock.
+    /// When the record arrived, by our clock: how old it was then is how old it counts.
     pub received_at: UnixTime,
+    /// Our clock. Later than `received_at` when a stored record is examined again.
+    pub now: UnixTime,
 }
 
 /// A ride that has been verified again, from its signed bytes. Only [`intake`] makes one.
@@ -47,12 +49,12 @@ pub enum RideRefusal {
         expected: RideKey,
     },
     /// The time is beyond [`RIDE_FUTURE_S`].
-    #[error("CLOCK_FAULT: accepted at {accepted_at}, received at {received_at}")]
+    #[error("CLOCK_FAULT: accepted at {accepted_at}, it is {now}")]
     FromTheFuture {
         /// The terminal's time.
         accepted_at: UnixTime,
         /// Our clock.
-        received_at: UnixTime,
+        now: UnixTime,
     },
     /// The time is beyond [`RIDE_HORIZON_S`].
     #[error("TOO_OLD: accepted at {accepted_at}, received at {received_at}")]
@@ -104,6 +106,16 @@ impl RideRefusal {
             RideRefusal::AboveCap { .. } => "CAP",
         }
     }
+
+    /// Whether a refusal with this code can pass by itself: a trust bundle, a fare pack or time
+    /// mends it. The other codes speak of the record's own bytes.
+    #[must_use]
+    pub fn may_pass(code: &str) -> bool {
+        matches!(
+            code,
+            "UNKNOWN_KEY" | "KEY_SUSPENDED" | "OUT_OF_SCOPE" | "FARE_UNKNOWN" | "CLOCK_FAULT"
+        )
+    }
 }
 
 /// Verifies a record again, suspiciously: form, place, time, both signatures, the code's window
@@ -120,7 +132,7 @@ pub fn intake(
 ) -> Result<VerifiedRide, RideRefusal> {
     let record = TapRecord::decode(bytes).map_err(RideRefusal::Malformed)?;
     check_place(key, &record)?;
-    check_time(record.accepted_at, rules.received_at)?;
+    check_time(record.accepted_at, rules)?;
     // With the terminal's time as "now" the verifier demands iat-S <= accepted_at <= iat+W+S.
     let verified = rules
         .verifier
@@ -160,12 +172,10 @@ fn check_place(key: &RideKey, record: &TapRecord) -> Result<(), RideRefusal> {
     Ok(())
 }
 
-fn check_time(accepted_at: UnixTime, received_at: UnixTime) -> Result<(), RideRefusal> {
-    if accepted_at > received_at.plus(RIDE_FUTURE_S) {
-        return Err(RideRefusal::FromTheFuture {
-            accepted_at,
-            received_at,
-        });
+fn check_time(accepted_at: UnixTime, rules: &Intake<'_>) -> Result<(), RideRefusal> {
+    let (received_at, now) = (rules.received_at, rules.now);
+    if accepted_at > now.plus(RIDE_FUTURE_S) {
+        return Err(RideRefusal::FromTheFuture { accepted_at, now });
     }
     if accepted_at < received_at.minus(RIDE_HORIZON_S) {
         return Err(RideRefusal::TooOld {

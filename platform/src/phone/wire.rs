@@ -46,6 +46,16 @@ pub(super) struct Issued {
     pub(super) expires_at: u32,
 }
 
+/// A query: seconds since 1970. Without both, the last movements.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Period {
+    /// The first second.
+    pub(super) from: Option<u32>,
+    /// The first second after.
+    pub(super) until: Option<u32>,
+}
+
 #[derive(Serialize)]
 pub(super) struct Statement {
     account: u64,

@@ -10,10 +10,10 @@ use rusqlite::{Row, Transaction, params};
 
 use super::ledger::{all_accounts, side_of};
 use super::row::{damaged, number_from};
-use super::{Doing, SqliteStore};
+use super::{Books, Doing};
 use crate::{AuditFinding, BooksReport, Fault};
 
-impl SqliteStore {
+impl Books {
     /// The trial balance, from the counters.
     ///
     /// # Errors

@@ -1,12 +1,14 @@
 use std::path::Path;
 
+use obol_payment::Currency;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
+use super::row::damaged;
 use super::{Book, Doing};
 use crate::{Fault, OpenRefused};
 
 /// One script per schema version; a script that was released is never edited.
-const SCRIPTS: [&str; 1] = [include_str!("schema-1.sql")];
+const SCRIPTS: [&str; 2] = [include_str!("schema-1.sql"), include_str!("schema-2.sql")];
 
 /// Brings the file to the newest schema. Each step commits together with its version number.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenRefused> {
@@ -14,26 +16,50 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Op
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .doing(DOING)?;
-    let found: i64 = transaction
-        .query_row("PRAGMA user_version", [], |row| row.get(0))
-        .doing(DOING)?;
-    let known = SCRIPTS.len() as i64;
-    let done = usize::try_from(found)
-        .ok()
-        .filter(|done| *done <= SCRIPTS.len());
-    let done = done.ok_or(OpenRefused::Newer {
-        path: path.to_owned(),
-        found,
-        known,
-    })?;
+    let done = scripts_done(&transaction, path)?;
     for script in &SCRIPTS[done..] {
         transaction.execute_batch(script).doing(DOING)?;
     }
     transaction
-        .pragma_update(None, "user_version", known)
+        .pragma_update(None, "user_version", SCRIPTS.len() as i64)
         .doing(DOING)?;
     transaction.commit().doing(DOING)?;
     Ok(())
+}
+
+/// Reads which books a file keeps, for somebody who only reads: nothing is migrated.
+pub(super) fn read_book(connection: &Connection, path: &Path) -> Result<Book, OpenRefused> {
+    let done = scripts_done(connection, path)?;
+    if done < SCRIPTS.len() {
+        let (found, known) = (done as i64, SCRIPTS.len() as i64);
+        return Err(OpenRefused::Older {
+            path: path.to_owned(),
+            found,
+            known,
+        });
+    }
+    let (currency, offset): (String, i32) = connection
+        .query_row("SELECT currency, day_offset_s FROM book", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .doing("reading the book")?;
+    let found = Currency::new(&currency).and_then(|currency| Book::new(currency, offset).ok());
+    let what = || damaged("book", format_args!("{currency}, day offset {offset} s"));
+    Ok(found.ok_or_else(what)?)
+}
+
+fn scripts_done(connection: &Connection, path: &Path) -> Result<usize, OpenRefused> {
+    let found: i64 = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .doing("reading the schema's version")?;
+    let done = usize::try_from(found)
+        .ok()
+        .filter(|done| *done <= SCRIPTS.len());
+    done.ok_or(OpenRefused::Newer {
+        path: path.to_owned(),
+        found,
+        known: SCRIPTS.len() as i64,
+    })
 }
 
 /// Writes the book into a fresh file, and refuses a file that keeps another.

@@ -1,12 +1,12 @@
-use obol_ledger::{Amount, Bucket};
+use obol_ledger::Amount;
 use obol_payment::UnixTime;
 use obol_payment::channel::{Channel, Notice, Verified};
-use obol_payment::order::{Order, OrderNumber, OrderState, Settlement};
-use rusqlite::{OptionalExtension, Transaction, params};
+use obol_payment::order::{Order, OrderNumber, OrderState, Payment, Settlement};
+use rusqlite::{Transaction, params};
 
 use super::row::{account_number, damaged, number_from, to_sql};
-use super::{Doing, SqliteStore, ledger, outbox, passengers};
-use crate::{CreateOrderRefused, Credit, CreditRefused, Fault};
+use super::{Books, Doing, SqliteStore, ledger, outbox, passengers, receipts};
+use crate::{CreateOrderRefused, Credit, CreditRefused, Fault, Unmatched};
 
 impl SqliteStore {
     /// Stores a new order.
@@ -27,6 +27,63 @@ impl SqliteStore {
         })
     }
 
+    /// Keeps a genuine notice, once however often it comes: receipt, order, transfer and event
+    /// together. One that pays no order of ours leaves its receipt and an event: whoever paid has
+    /// paid, and somebody has to find out what for.
+    ///
+    /// # Errors
+    /// [`CreditRefused`]; nothing is kept.
+    pub fn credit_recharge(
+        &self,
+        notice: &Verified<Notice>,
+        now: UnixTime,
+    ) -> Result<Credit, CreditRefused> {
+        let notice = notice.get();
+        self.write("crediting a recharge", |transaction| {
+            if receipts::is_kept(transaction, notice, self.book.currency)? {
+                return Ok(Credit::Repeated);
+            }
+            let (order, payment) = match self.match_order(transaction, notice)? {
+                Ok(matched) => matched,
+                Err(unmatched) => {
+                    let reason = unmatched.to_string();
+                    let settled = (Settlement::Unmatched, Some(reason.as_str()));
+                    receipts::insert(transaction, notice, settled, now)?;
+                    announce(transaction, notice, "recharge.unmatched", now)?;
+                    return Ok(Credit::Unmatched(unmatched));
+                }
+            };
+            receipts::insert(transaction, notice, (payment.settlement(), None), now)?;
+            let group = order.receipt_group(notice, payment, self.book.day);
+            ledger::posting(transaction, |poster| poster.post(&group))?;
+            let topic = match payment {
+                Payment::Credit => {
+                    mark_paid(transaction, order.number)?;
+                    "recharge.credited"
+                }
+                Payment::Duplicate | Payment::Late => "recharge.unmatched",
+            };
+            announce(transaction, notice, topic, now)?;
+            Ok(Credit::Booked(payment))
+        })
+    }
+
+    fn match_order(
+        &self,
+        transaction: &Transaction<'_>,
+        notice: &Notice,
+    ) -> Result<Result<(Order, Payment), Unmatched>, Fault> {
+        let Some(order) = find_order(transaction, notice.order)? else {
+            return Ok(Err(Unmatched::UnknownOrder(notice.order)));
+        };
+        let settled = order.settle(notice, self.book.currency.as_str());
+        Ok(settled
+            .map(|payment| (order, payment))
+            .map_err(Unmatched::from))
+    }
+}
+
+impl Books {
     /// The order with this number.
     ///
     /// # Errors
@@ -36,40 +93,16 @@ impl SqliteStore {
             find_order(transaction, number)
         })
     }
+}
 
-    /// Books a genuine notice, once however often it comes: receipt, order, transfer and event
-    /// together.
-    ///
-    /// # Errors
-    /// [`CreditRefused`]; nothing is booked.
-    pub fn credit_recharge(
-        &self,
-        notice: &Verified<Notice>,
-        now: UnixTime,
-    ) -> Result<Credit, CreditRefused> {
-        let notice = notice.get();
-        self.write("crediting a recharge", |transaction| {
-            if was_booked(transaction, notice)? {
-                return Ok(Credit::Repeated);
-            }
-            let order = find_order(transaction, notice.order)?
-                .ok_or(CreditRefused::UnknownOrder(notice.order))?;
-            let settlement = order.settle(notice, self.book.currency.as_str())?;
-            insert_receipt(transaction, notice, settlement, now)?;
-            let group = order.receipt_group(notice, settlement, self.book.day);
-            ledger::posting(transaction, |poster| poster.post(&group))?;
-            let topic = match settlement {
-                Settlement::Credit => {
-                    mark_paid(transaction, order.number)?;
-                    "recharge.credited"
-                }
-                Settlement::DuplicateReceipt | Settlement::PaidAfterExpiry => "recharge.unmatched",
-            };
-            let reference = order.number.to_string();
-            outbox::append(transaction, order.wallet.bucket, topic, &reference, now)?;
-            Ok(Credit::Booked(settlement))
-        })
-    }
+fn announce(
+    transaction: &Transaction<'_>,
+    notice: &Notice,
+    topic: &str,
+    now: UnixTime,
+) -> Result<(), Fault> {
+    let (bucket, reference) = (notice.order.bucket(), notice.order.to_string());
+    outbox::append(transaction, bucket, topic, &reference, now)
 }
 
 fn insert_order(transaction: &Transaction<'_>, order: &Order) -> Result<usize, Fault> {
@@ -132,59 +165,5 @@ fn mark_paid(transaction: &Transaction<'_>, number: OrderNumber) -> Result<(), F
             ],
         )
         .doing("marking an order paid")?;
-    Ok(())
-}
-
-/// The bucket of a receipt depends on the payment alone, so that one payment cannot be booked
-/// for two orders.
-fn receipt_bucket(notice: &Notice) -> Bucket {
-    Bucket::of_bytes(format!("{}/{}", notice.channel, notice.transaction.as_str()).as_bytes())
-}
-
-fn was_booked(transaction: &Transaction<'_>, notice: &Notice) -> Result<bool, CreditRefused> {
-    let transaction_id = notice.transaction.as_str();
-    let found: Option<(String, i64)> = transaction
-        .query_row(
-            "SELECT order_number, amount_minor FROM channel_receipt
-             WHERE bucket = ?1 AND channel = ?2 AND transaction_id = ?3",
-            params![
-                receipt_bucket(notice).number(),
-                notice.channel.number(),
-                transaction_id
-            ],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-        .optional()
-        .doing("looking for a receipt")?;
-    match found {
-        None => Ok(false),
-        Some(found) if found == (notice.order.to_string(), notice.amount.minor()) => Ok(true),
-        Some(_) => Err(CreditRefused::Contradiction(transaction_id.to_owned())),
-    }
-}
-
-fn insert_receipt(
-    transaction: &Transaction<'_>,
-    notice: &Notice,
-    settlement: Settlement,
-    now: UnixTime,
-) -> Result<(), Fault> {
-    transaction
-        .execute(
-            "INSERT INTO channel_receipt (bucket, channel, transaction_id, order_number,
-               amount_minor, paid_at, received_at, settlement)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            params![
-                receipt_bucket(notice).number(),
-                notice.channel.number(),
-                notice.transaction.as_str(),
-                notice.order.to_string(),
-                notice.amount.minor(),
-                notice.paid_at.0,
-                now.0,
-                settlement.number(),
-            ],
-        )
-        .doing("inserting a receipt")?;
     Ok(())
 }

@@ -3,13 +3,13 @@ use obol_payment::UnixTime;
 use rusqlite::{Transaction, params};
 
 use super::row::{number_from, to_sql};
-use super::{Doing, SqliteStore};
+use super::{Books, Doing};
 use crate::{Event, Fault};
 
 /// The most events one call returns.
 pub const EVENTS_MAX: usize = 1000;
 
-impl SqliteStore {
+impl Books {
     /// The events of a bucket behind number `after` (0: from the beginning), oldest first, at
     /// most [`EVENTS_MAX`].
     ///

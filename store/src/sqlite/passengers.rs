@@ -5,8 +5,12 @@ use obol_payment::{Cti, Kid, UnixTime};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::row::{account_number, blob_from, damaged, number_from, to_sql};
-use super::{Doing, SqliteStore, ledger};
+use super::{Books, Doing, SqliteStore, ledger, uses};
 use crate::{AdmitRefused, AuthoriseIssueRefused, BindRefused, EnrolRefused, Enrolment, Fault};
+
+/// The most credentials of one account that have not expired. A phone needs one, and the next one
+/// before it expires; each takes a status index of the issuer.
+pub const LIVE_CREDENTIALS_MAX: u32 = 8;
 
 /// A request that proves possession of its key *and* is fresh. Only [`SqliteStore::admit`] makes
 /// one.
@@ -29,11 +33,28 @@ impl Admitted {
 }
 
 impl SqliteStore {
-    /// Admits an authenticated request, once: its `jti` is remembered until the proof expires.
+    /// Admits an authenticated request of an enrolled key, once: its `jti` is remembered until the
+    /// proof expires. For a key that was never enrolled nothing is written.
+    ///
+    /// # Errors
+    /// [`AdmitRefused::NotEnrolled`], or [`AdmitRefused::Replayed`] when the same key used the
+    /// same `jti` before.
+    pub fn admit(
+        &self,
+        authenticated: &Authenticated,
+        now: UnixTime,
+    ) -> Result<Admitted, AdmitRefused> {
+        if !self.knows(authenticated)? {
+            return Err(AdmitRefused::NotEnrolled(authenticated.thumbprint()));
+        }
+        self.admit_newcomer(authenticated, now)
+    }
+
+    /// Admits an authenticated request of any key, once: for enrolment, which the caller limits.
     ///
     /// # Errors
     /// [`AdmitRefused::Replayed`] when the same key used the same `jti` before.
-    pub fn admit(
+    pub fn admit_newcomer(
         &self,
         authenticated: &Authenticated,
         now: UnixTime,
@@ -94,39 +115,6 @@ impl SqliteStore {
         })
     }
 
-    /// Who sent the request; `None` when its key was never enrolled.
-    ///
-    /// # Errors
-    /// [`Fault`] when storage fails.
-    pub fn passenger_of(&self, request: &Admitted) -> Result<Option<Passenger>, Fault> {
-        self.read("finding a passenger", |transaction| {
-            find_by_key(transaction, request.thumbprint)
-        })
-    }
-
-    /// Asks whether a credential may be issued to the account: active, and able to pay `fare` at
-    /// least once. This is where limits act; a ride that was taken offline is always posted.
-    ///
-    /// # Errors
-    /// [`AuthoriseIssueRefused`] says why not.
-    pub fn authorise_issue(
-        &self,
-        number: AccountNumber,
-        fare: Amount,
-    ) -> Result<Authorised, AuthoriseIssueRefused> {
-        self.read("authorising a credential", |transaction| {
-            let passenger = find_by_number(transaction, number)?
-                .ok_or(AuthoriseIssueRefused::UnknownAccount(number))?;
-            if passenger.status != Status::Active {
-                return Err(AuthoriseIssueRefused::NotActive(number, passenger.status));
-            }
-            let (counters, floor) = ledger::read_account(transaction, number.wallet())?;
-            counters
-                .authorise(floor, fare)
-                .map_err(|reason| AuthoriseIssueRefused::NotCovered { number, reason })
-        })
-    }
-
     /// Records whose rides this credential pays, before the phone receives it.
     ///
     /// # Errors
@@ -158,6 +146,76 @@ impl SqliteStore {
             }
         })
     }
+}
+
+impl Books {
+    /// Whether the key of the request is enrolled.
+    ///
+    /// # Errors
+    /// [`Fault`] when storage fails.
+    pub fn knows(&self, authenticated: &Authenticated) -> Result<bool, Fault> {
+        self.read("looking for an enrolled key", |transaction| {
+            Ok(find_by_key(transaction, authenticated.thumbprint())?.is_some())
+        })
+    }
+
+    /// Who sent the request; `None` when its key was never enrolled.
+    ///
+    /// # Errors
+    /// [`Fault`] when storage fails.
+    pub fn passenger_of(&self, request: &Admitted) -> Result<Option<Passenger>, Fault> {
+        self.read("finding a passenger", |transaction| {
+            find_by_key(transaction, request.thumbprint)
+        })
+    }
+
+    /// Asks whether a credential may be issued to the account: active, without an open case of a
+    /// reused counter, with less than [`LIVE_CREDENTIALS_MAX`] live ones, and able to pay `fare`
+    /// at least once. This is where limits act; a ride that was taken offline is always posted.
+    ///
+    /// # Errors
+    /// [`AuthoriseIssueRefused`] says why not.
+    pub fn authorise_issue(
+        &self,
+        number: AccountNumber,
+        fare: Amount,
+        now: UnixTime,
+    ) -> Result<Authorised, AuthoriseIssueRefused> {
+        self.read("authorising a credential", |transaction| {
+            let passenger = find_by_number(transaction, number)?
+                .ok_or(AuthoriseIssueRefused::UnknownAccount(number))?;
+            if passenger.status != Status::Active {
+                return Err(AuthoriseIssueRefused::NotActive(number, passenger.status));
+            }
+            if uses::has_reused_counter(transaction, number)? {
+                return Err(AuthoriseIssueRefused::CounterReused(number));
+            }
+            let (live, most) = (
+                live_credentials(transaction, number, now)?,
+                LIVE_CREDENTIALS_MAX,
+            );
+            if live >= most {
+                return Err(AuthoriseIssueRefused::TooMany { number, live, most });
+            }
+            let (counters, floor) = ledger::read_account(transaction, number.wallet())?;
+            counters
+                .authorise(floor, fare)
+                .map_err(|reason| AuthoriseIssueRefused::NotCovered { number, reason })
+        })
+    }
+}
+
+fn live_credentials(
+    transaction: &Transaction<'_>,
+    number: AccountNumber,
+    now: UnixTime,
+) -> Result<u32, Fault> {
+    transaction
+        .prepare_cached("SELECT COUNT(*) FROM credential WHERE number = ?1 AND expires_at > ?2")
+        .and_then(|mut statement| {
+            statement.query_row(params![to_sql(number.get()), now.0], |row| row.get(0))
+        })
+        .doing("counting live credentials")
 }
 
 /// The account a credential was issued to.

@@ -4,7 +4,7 @@ use obol_payment::ride::{Entry, Epoch, Head, TerminalName, Upload, terminal_buck
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::row::{blob_from, number_from, to_sql};
-use super::{Doing, SqliteStore, ledger, uses};
+use super::{Books, Doing, SqliteStore, ledger, uses};
 use crate::{Disposition, Fault, PostedRecord, PostedUpload};
 
 impl SqliteStore {
@@ -41,7 +41,9 @@ impl SqliteStore {
             })
         })
     }
+}
 
+impl Books {
     /// How far a journal is held without gaps, and its chain there.
     ///
     /// # Errors
@@ -152,7 +154,8 @@ impl<'a> Journal<'a> {
     fn watermark(&self, transaction: &Transaction<'_>) -> Result<(u64, Head), Fault> {
         let found: Option<(i64, Vec<u8>)> = transaction
             .query_row(
-                "SELECT seq, head FROM watermark WHERE bucket = ?1 AND terminal = ?2 AND epoch = ?3",
+                "SELECT seq, head FROM watermark
+                 WHERE bucket = ?1 AND terminal = ?2 AND epoch = ?3",
                 params![self.bucket(), self.terminal.as_str(), self.epoch.0],
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )

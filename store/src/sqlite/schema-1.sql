@@ -126,7 +126,7 @@ CREATE TABLE terminal (
 
 -- Every record of every journal, once. Bucket of the terminal. head is the journal's hash chain
 -- behind the record, so it names the record and all before it; the rows of a journal form one
--- chain. reason NULL: accepted.
+-- chain. reason NULL: accepted; otherwise refused, and examined again while it may pass.
 CREATE TABLE inbox (
   bucket      INTEGER NOT NULL CHECK (bucket BETWEEN 0 AND 63),
   terminal    TEXT    NOT NULL,
@@ -162,7 +162,7 @@ CREATE TABLE watermark (
 ) STRICT, WITHOUT ROWID;
 
 -- Each verified ride, by the code it used. Bucket of the cti: all uses of a credential meet here.
--- charged 1: this ride is the first of its code and of its counter, and its group stands.
+-- charged 1: this ride is the first of its code, and its group stands.
 CREATE TABLE code_use (
   bucket       INTEGER NOT NULL CHECK (bucket BETWEEN 0 AND 63),
   cti          BLOB    NOT NULL CHECK (length(cti) = 8),

@@ -3,7 +3,7 @@ use obol_ledger::{Amount, Code, GroupKind, Why};
 use rusqlite::{Transaction, params};
 
 use super::row::{damaged, number_from, to_sql};
-use super::{Doing, SqliteStore, passengers};
+use super::{Books, Doing, passengers};
 use crate::{Fault, Statement, StatementLine, StatementRefused};
 
 /// The most lines one statement carries.
@@ -25,7 +25,7 @@ const MOVEMENTS: &str = "
        SELECT 1 FROM ledger_group r
         WHERE r.bucket = g.bucket AND r.kind = ?5 AND r.source_key = g.source_key))";
 
-impl SqliteStore {
+impl Books {
     /// The movements of a wallet from second `from` on and before second `until`, by time of the
     /// event, with the balance behind each.
     ///
@@ -45,30 +45,62 @@ impl SqliteStore {
             if passengers::find_by_number(transaction, number)?.is_none() {
                 return Err(StatementRefused::UnknownAccount(number));
             }
-            let opening = balance_before(transaction, number, from)?;
-            let mut closing = opening;
-            let mut lines = Vec::new();
-            for movement in movements(transaction, number, from, until)? {
-                if lines.len() == STATEMENT_LINES_MAX {
-                    return Err(StatementRefused::TooLong(STATEMENT_LINES_MAX));
-                }
-                closing = closing.plus(movement.amount).map_err(Fault::from)?;
-                lines.push(StatementLine {
-                    balance: closing,
-                    ..movement
-                });
+            let period = (from, until);
+            let order = "at, why, reference";
+            let movements = movements(transaction, number, period, order)?;
+            if movements.len() > STATEMENT_LINES_MAX {
+                return Err(StatementRefused::TooLong(STATEMENT_LINES_MAX));
             }
-            let currency = self.book.currency.to_string();
-            Ok(Statement {
-                number,
-                currency,
-                opening,
-                lines,
-                closing,
-            })
+            let opening = balance_before(transaction, number, from)?;
+            Ok(self.drawn_up(number, opening, movements)?)
+        })
+    }
+
+    /// The last movements of a wallet, at most [`STATEMENT_LINES_MAX`], with the balance behind
+    /// each; the opening balance is the one before the first of them.
+    ///
+    /// # Errors
+    /// [`StatementRefused::UnknownAccount`], or when storage fails.
+    pub fn latest_statement(&self, number: AccountNumber) -> Result<Statement, StatementRefused> {
+        self.read("drawing up a statement", |transaction| {
+            if passengers::find_by_number(transaction, number)?.is_none() {
+                return Err(StatementRefused::UnknownAccount(number));
+            }
+            let backwards = "at DESC, why DESC, reference DESC";
+            let mut movements = movements(transaction, number, EVER, backwards)?;
+            movements.truncate(STATEMENT_LINES_MAX);
+            movements.reverse();
+            let mut opening = balance_before(transaction, number, u32::MAX)?;
+            for movement in &movements {
+                opening = opening.minus(movement.amount).map_err(Fault::from)?;
+            }
+            Ok(self.drawn_up(number, opening, movements)?)
+        })
+    }
+
+    fn drawn_up(
+        &self,
+        number: AccountNumber,
+        opening: Amount,
+        mut lines: Vec<StatementLine>,
+    ) -> Result<Statement, Fault> {
+        let mut closing = opening;
+        for line in &mut lines {
+            closing = closing.plus(line.amount)?;
+            line.balance = closing;
+        }
+        Ok(Statement {
+            number,
+            currency: self.book.currency.to_string(),
+            opening,
+            lines,
+            closing,
         })
     }
 }
+
+/// Every time before the last second of 32 bits.
+const EVER: (u32, u32) = (0, u32::MAX);
 
 fn balance_before(
     transaction: &Transaction<'_>,
@@ -94,17 +126,18 @@ fn balance_before(
         .doing("summing an opening balance")
 }
 
-/// The movements of the period; their balances are not known yet.
+/// The movements of the period, one more than a statement carries at most; their balances are not
+/// known yet.
 fn movements(
     transaction: &Transaction<'_>,
     number: AccountNumber,
-    from: u32,
-    until: u32,
+    (from, until): (u32, u32),
+    order: &'static str,
 ) -> Result<Vec<StatementLine>, Fault> {
     const DOING: &str = "reading movements";
     let sql = format!(
         "SELECT at, why, reference, amount FROM ({MOVEMENTS}) WHERE at >= ?6 AND at < ?7
-         ORDER BY at, why, reference LIMIT ?8"
+         ORDER BY {order} LIMIT ?8"
     );
     let mut statement = transaction.prepare_cached(&sql).doing(DOING)?;
     let mut rows = statement

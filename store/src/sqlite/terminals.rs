@@ -2,7 +2,7 @@ use obol_payment::ride::TerminalName;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::row::{blob_from, damaged};
-use super::{Doing, SqliteStore};
+use super::{Books, Doing, SqliteStore};
 use crate::{Fault, RegisterRefused, Terminal};
 
 impl SqliteStore {
@@ -34,7 +34,9 @@ impl SqliteStore {
             Ok(())
         })
     }
+}
 
+impl Books {
     /// The terminal with this name.
     ///
     /// # Errors

@@ -3,23 +3,23 @@
 use obol_account::AccountNumber;
 use obol_ledger::{Amount, Bucket, DayRule};
 use obol_payment::ride::{
-    Charge, Contest, Epoch, Fraud, RideKey, RideOrder, TerminalName, VerifiedRide,
+    Charge, Charging, Contest, Epoch, Fraud, RideKey, RideOrder, TerminalName, VerifiedRide,
 };
 use obol_payment::{CodeIdentity, UnixTime};
-use rusqlite::{OptionalExtension, Row, ToSql, Transaction, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::ledger::Poster;
 use super::row::{account_id, account_number, blob_from, damaged, number_from, to_sql};
-use super::{Doing, SqliteStore, outbox, passengers};
+use super::{Books, Doing, SqliteStore, outbox, passengers};
 use crate::{Fault, FraudCase};
 
 /// What `row_of_use` reads.
 const USE_COLUMNS: &str = "accepted_at, terminal, epoch, seq, payer_bucket, payer_code, \
-                           payer_owner, operator, amount_minor, charged";
+                           payer_owner, operator, amount_minor";
 /// The order of [`RideOrder`] in SQL: text and blobs compare bytewise, as in Rust.
 const RIDE_ORDER: &str = "accepted_at, terminal, epoch, seq";
 
-impl SqliteStore {
+impl Books {
     /// The fraud cases, oldest credential pseudonyms first within their buckets.
     ///
     /// # Errors
@@ -29,7 +29,8 @@ impl SqliteStore {
         self.read(DOING, |transaction| {
             let mut statement = transaction
                 .prepare_cached(
-                    "SELECT f.kind, f.cti, f.kid, f.contested, c.number, f.opened_at
+                    "SELECT f.kind, f.cti, f.kid, f.contested, c.number, f.opened_at,
+                       f.closed_at
                      FROM fraud_case f LEFT JOIN credential c
                        ON c.bucket = f.bucket AND c.cti = f.cti AND c.kid = f.kid
                      ORDER BY f.bucket, f.cti, f.kid, f.kind, f.contested",
@@ -41,6 +42,27 @@ impl SqliteStore {
                 cases.push(fraud_case(row)?);
             }
             Ok(cases)
+        })
+    }
+}
+
+impl SqliteStore {
+    /// Closes every open fraud case of an account: somebody has looked at them. Returns how many.
+    ///
+    /// # Errors
+    /// [`Fault`] when storage fails.
+    pub fn close_fraud_cases(&self, number: AccountNumber, now: UnixTime) -> Result<u64, Fault> {
+        const DOING: &str = "closing fraud cases";
+        self.write(DOING, |transaction| {
+            let closed = transaction
+                .execute(
+                    "UPDATE fraud_case SET closed_at = ?2 WHERE closed_at IS NULL
+                       AND (bucket, cti, kid) IN
+                         (SELECT bucket, cti, kid FROM credential WHERE number = ?1)",
+                    params![to_sql(number.get()), now.0],
+                )
+                .doing(DOING)?;
+            Ok(closed as u64)
         })
     }
 }
@@ -60,6 +82,7 @@ fn fraud_case(row: &Row<'_>) -> Result<FraudCase, Fault> {
             .map(|number| account_number("credential", number))
             .transpose()?,
         opened_at: row.get(5).doing(DOING)?,
+        closed_at: row.get(6).doing(DOING)?,
     })
 }
 
@@ -77,37 +100,33 @@ pub(super) fn charge(
         code: ride.identity(),
         bucket: bucket_of(ride),
     };
-    let same_code = code.first_with_identity()?;
-    let same_counter = code.first_with_counter(ride.counter())?;
     let arriving: RideOrder = (ride.accepted_at(), ride.key().clone());
-    let order_of = |known: &Option<KnownUse>| {
-        known
-            .as_ref()
-            .map(|known| (known.charge.accepted_at, known.charge.key.clone()))
-    };
-    let (first_of_code, first_of_counter) = (order_of(&same_code), order_of(&same_counter));
+    let first = code.first_use()?;
+    let first_known: Option<RideOrder> = first
+        .as_ref()
+        .map(|charge| (charge.accepted_at, charge.key.clone()));
     let contest = Contest {
         arriving: &arriving,
-        same_code: first_of_code.as_ref(),
-        same_counter: first_of_counter.as_ref(),
+        first_known: first_known.as_ref(),
     };
-    for displaced in contest.displaced() {
-        let known = [&same_code, &same_counter].into_iter().flatten();
-        for known in known
-            .filter(|known| known.charge.key == displaced.1 && known.charged)
-            .take(1)
-        {
-            code.mark_uncharged(&known.charge.key)?;
-            post(poster, known.charge.reversal(day))?;
-        }
+    // The first of the known uses is the one that is charged.
+    if let (Some(charge), Some(_)) = (&first, contest.displaced()) {
+        code.mark_uncharged(&charge.key)?;
+        post(poster, charge.reversal(day))?;
     }
     let wallet = passengers::account_of_credential(transaction, code.code.kid, code.code.cti)?;
     let charge = Charge::of(ride, wallet.map(AccountNumber::wallet));
-    code.insert(ride, &charge, contest.is_charged())?;
-    if contest.is_charged() {
+    code.insert(ride, &charge, contest.charging())?;
+    if contest.charging() == Charging::Charged {
         post(poster, charge.group(day))?;
     }
-    code.open_cases(ride.counter(), same_code.is_some(), now)
+    if first.is_some() {
+        code.open_second_use(now)?;
+    }
+    if code.counter_has_another_code(ride.counter())? {
+        code.open_case(Fraud::CounterReuse, &ride.counter().to_string(), now)?;
+    }
+    Ok(())
 }
 
 fn post(poster: &mut Poster<'_>, group: Option<obol_ledger::Group>) -> Result<(), Fault> {
@@ -115,6 +134,25 @@ fn post(poster: &mut Poster<'_>, group: Option<obol_ledger::Group>) -> Result<()
         Some(group) => poster.post(&group),
         None => Ok(()),
     }
+}
+
+/// Whether a credential of the account has an open case of a reused counter.
+pub(super) fn has_reused_counter(
+    transaction: &Transaction<'_>,
+    number: AccountNumber,
+) -> Result<bool, Fault> {
+    transaction
+        .prepare_cached(
+            "SELECT EXISTS (
+               SELECT 1 FROM credential c JOIN fraud_case f
+                 ON f.bucket = c.bucket AND f.cti = c.cti AND f.kid = c.kid
+                WHERE c.number = ?1 AND f.kind = ?2 AND f.closed_at IS NULL)",
+        )
+        .and_then(|mut statement| {
+            let kind = Fraud::CounterReuse.number();
+            statement.query_row(params![to_sql(number.get()), kind], |row| row.get(0))
+        })
+        .doing("looking for a reused counter")
 }
 
 fn bucket_of(ride: &VerifiedRide) -> Bucket {
@@ -128,41 +166,33 @@ struct CodeUses<'t> {
     bucket: Bucket,
 }
 
-struct KnownUse {
-    charge: Charge,
-    charged: bool,
-}
-
 impl CodeUses<'_> {
-    fn first_with_identity(&self) -> Result<Option<KnownUse>, Fault> {
+    fn first_use(&self) -> Result<Option<Charge>, Fault> {
+        const DOING: &str = "looking for uses of a code";
         let sql = format!(
             "SELECT {USE_COLUMNS} FROM code_use
              WHERE bucket = ?1 AND cti = ?2 AND kid = ?3 AND iat = ?4 AND nonce = ?5
              ORDER BY {RIDE_ORDER} LIMIT 1"
         );
-        self.first(&sql, &[&self.code.issued_at.0, &self.code.nonce.0])
+        let mut statement = self.transaction.prepare_cached(&sql).doing(DOING)?;
+        let mut rows = statement
+            .query(params![
+                self.bucket.number(),
+                self.code.cti.0,
+                self.code.kid.0,
+                self.code.issued_at.0,
+                self.code.nonce.0
+            ])
+            .doing(DOING)?;
+        rows.next().doing(DOING)?.map(charge_of_use).transpose()
     }
 
-    fn first_with_counter(&self, counter: u32) -> Result<Option<KnownUse>, Fault> {
-        let sql = format!(
-            "SELECT {USE_COLUMNS} FROM code_use
-             WHERE bucket = ?1 AND cti = ?2 AND kid = ?3 AND counter = ?4
-             ORDER BY {RIDE_ORDER} LIMIT 1"
-        );
-        self.first(&sql, &[&counter])
-    }
-
-    fn first(&self, sql: &str, rest: &[&dyn ToSql]) -> Result<Option<KnownUse>, Fault> {
-        const DOING: &str = "looking for uses of a code";
-        let bucket = self.bucket.number();
-        let mut parameters: Vec<&dyn ToSql> = vec![&bucket, &self.code.cti.0, &self.code.kid.0];
-        parameters.extend(rest);
-        let mut statement = self.transaction.prepare_cached(sql).doing(DOING)?;
-        let mut rows = statement.query(parameters.as_slice()).doing(DOING)?;
-        rows.next().doing(DOING)?.map(row_of_use).transpose()
-    }
-
-    fn insert(&self, ride: &VerifiedRide, charge: &Charge, charged: bool) -> Result<(), Fault> {
+    fn insert(
+        &self,
+        ride: &VerifiedRide,
+        charge: &Charge,
+        charging: Charging,
+    ) -> Result<(), Fault> {
         self.transaction
             .prepare_cached(
                 "INSERT INTO code_use (bucket, cti, kid, iat, nonce, terminal, epoch, seq, counter,
@@ -190,7 +220,7 @@ impl CodeUses<'_> {
                     charge.amount.minor(),
                     ride.fare().rule.0,
                     ride.fare().pack_id.0,
-                    charged,
+                    charging == Charging::Charged,
                 ])
             })
             .doing("recording the use of a code")?;
@@ -215,19 +245,10 @@ impl CodeUses<'_> {
         Ok(())
     }
 
-    fn open_cases(&self, counter: u32, used_before: bool, now: UnixTime) -> Result<(), Fault> {
-        if used_before {
-            let nonce = self.code.nonce.0.map(|byte| format!("{byte:02x}")).concat();
-            self.open_case(
-                Fraud::SecondUse,
-                &format!("{}/{nonce}", self.code.issued_at),
-                now,
-            )?;
-        }
-        if self.counter_has_another_code(counter)? {
-            self.open_case(Fraud::CounterReuse, &counter.to_string(), now)?;
-        }
-        Ok(())
+    fn open_second_use(&self, now: UnixTime) -> Result<(), Fault> {
+        let nonce = self.code.nonce.0.map(|byte| format!("{byte:02x}")).concat();
+        let contested = format!("{}/{nonce}", self.code.issued_at);
+        self.open_case(Fraud::SecondUse, &contested, now)
     }
 
     fn counter_has_another_code(&self, counter: u32) -> Result<bool, Fault> {
@@ -291,7 +312,7 @@ impl CodeUses<'_> {
     }
 }
 
-fn row_of_use(row: &Row<'_>) -> Result<KnownUse, Fault> {
+fn charge_of_use(row: &Row<'_>) -> Result<Charge, Fault> {
     const DOING: &str = "reading the use of a code";
     const TABLE: &str = "code_use";
     let number = |at| row.get::<_, i64>(at).doing(DOING);
@@ -302,15 +323,11 @@ fn row_of_use(row: &Row<'_>) -> Result<KnownUse, Fault> {
         epoch: Epoch(blob_from(TABLE, "epoch", row.get(2).doing(DOING)?)?),
         seq: number_from(TABLE, "seq", number(3)?)?,
     };
-    let charge = Charge {
+    Ok(Charge {
         key,
         payer: account_id(TABLE, number(4)?, number(5)?, number(6)?)?,
         operator: row.get(7).doing(DOING)?,
         amount: Amount::from_minor(number(8)?),
         accepted_at: UnixTime(number_from(TABLE, "accepted_at", number(0)?)?),
-    };
-    Ok(KnownUse {
-        charge,
-        charged: row.get(9).doing(DOING)?,
     })
 }

@@ -10,13 +10,13 @@ use obol_mint::{Mint, NOW, operator};
 use obol_payment::channel::simulated_bank::{BankKey, parse_notify};
 use obol_payment::channel::{Channel, Notice, Verified};
 use obol_payment::order::{Order, OrderNumber};
-use obol_payment::ride::{Epoch, Head, Intake, TerminalName, Upload};
+use obol_payment::ride::{Epoch, Head, Intake, Reexamined, TerminalName, Upload};
 use obol_payment::{Cti, Currency, Kid, Nonce, UnixTime};
-use obol_store::{Book, PostedUpload, SqliteStore};
+use obol_store::{Book, PostedUpload, Reposted, SqliteStore};
 use obol_tap::{
     FareCharged, PackId, SpkiId, TapRecord, TerminalKey, UnsignedSegment, VerifiedSegment,
 };
-use obol_verifier_sdk::{TrustStore, Verifier};
+use obol_verifier_sdk::{IssuerKey, TrustStore, Verifier};
 use p256::ecdsa::{Signature, SigningKey, signature::Signer};
 use p256::pkcs8::{EncodePublicKey, LineEnding};
 
@@ -50,7 +50,7 @@ impl Bench {
     pub(crate) fn passenger(&self, phone: u8) -> AccountNumber {
         let admitted = self
             .store
-            .admit(&request_of(phone, "0123456789abcdef"), NOW)
+            .admit_newcomer(&request_of(phone, "0123456789abcdef"), NOW)
             .unwrap();
         let enrolment = self
             .store
@@ -85,12 +85,55 @@ impl Bench {
         self.store.post_rides(upload).unwrap()
     }
 
+    /// Examines every refused record again.
+    pub(crate) fn reexamine(&self, known: &Known) -> Vec<Reposted> {
+        let records = self.store.rejected(None).unwrap();
+        let repost = |(record, _)| {
+            let record = known.rules(|rules| Reexamined::of(record, rules));
+            self.store.repost(&record, known.now).unwrap()
+        };
+        records.into_iter().map(repost).collect()
+    }
+
     pub(crate) fn balance(&self, number: AccountNumber) -> i64 {
         self.store
             .statement(number, 0, u32::MAX)
             .unwrap()
             .closing
             .minor()
+    }
+}
+
+/// What a platform knows when it examines a record.
+#[derive(Clone)]
+pub(crate) struct Known {
+    pub(crate) keys: Vec<IssuerKey>,
+    pub(crate) packs: Vec<FarePack>,
+    pub(crate) now: UnixTime,
+}
+
+impl Known {
+    /// The issuer's key, every fare pack, and the right time.
+    pub(crate) fn everything() -> Known {
+        Known {
+            keys: vec![Mint::default().issuer_key()],
+            packs: packs().to_vec(),
+            now: RECEIVED_AT,
+        }
+    }
+
+    fn rules<T>(&self, examine: impl FnOnce(&Intake<'_>) -> T) -> T {
+        let trust = TrustStore::new(&self.keys);
+        let verifier = Verifier {
+            trust,
+            operator: operator(),
+        };
+        examine(&Intake {
+            verifier,
+            packs: &self.packs,
+            received_at: self.now,
+            now: self.now,
+        })
     }
 }
 
@@ -118,7 +161,8 @@ pub(crate) fn request_of(phone: u8, jti: &str) -> Authenticated {
         base64(&point.as_bytes()[33..]),
     );
     let header = format!(
-        r#"{{"typ":"dpop+jwt","alg":"ES256","jwk":{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}"}}}}"#
+        r#"{{"typ":"dpop+jwt","alg":"ES256",
+             "jwk":{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}"}}}}"#
     );
     let claims = format!(r#"{{"jti":"{jti}","htm":"GET","htu":"https://p/","iat":{NOW}}}"#);
     let signed = format!(
@@ -150,7 +194,8 @@ pub(crate) fn notice(
         .unwrap();
     let number = order.number;
     let body = format!(
-        r#"{{"transaction":"{transaction}","order":"{number}","amount_minor":{amount_minor},"currency":"CNY","paid_at":{paid_at}}}"#
+        r#"{{"transaction":"{transaction}","order":"{number}","amount_minor":{amount_minor},
+             "currency":"CNY","paid_at":{paid_at}}}"#
     );
     let signature: Signature = key.sign(format!("{NOW}.{body}").as_bytes());
     let signature = data_encoding::BASE64URL_NOPAD.encode(&signature.to_bytes());
@@ -242,6 +287,11 @@ impl Terminal {
 
     /// The records `first..=last`, signed, sent, verified and examined.
     pub(crate) fn upload_of(&self, first: u64, last: u64) -> Upload {
+        self.upload_to(&Known::everything(), first, last)
+    }
+
+    /// The same, examined by a platform that knows no more than this.
+    pub(crate) fn upload_to(&self, known: &Known, first: u64, last: u64) -> Upload {
         let key = SigningKey::from_slice(&[99; 32]).unwrap();
         let public =
             TerminalKey::from_sec1(key.verifying_key().to_sec1_point(false).as_bytes()).unwrap();
@@ -253,20 +303,7 @@ impl Terminal {
         let signature: Signature = key.sign(&segment.signature_input(kid));
         let bytes = segment.assemble(kid, &signature.to_bytes().into());
         let segment = VerifiedSegment::decode(&bytes, &public).unwrap();
-        let keys = [Mint::default().issuer_key()];
-        let verifier = Verifier {
-            trust: TrustStore::new(&keys),
-            operator: operator(),
-        };
-        let packs = packs();
-        Upload::examine(
-            &segment,
-            &Intake {
-                verifier,
-                packs: &packs,
-                received_at: RECEIVED_AT,
-            },
-        )
+        known.rules(|rules| Upload::examine(&segment, rules))
     }
 }
 

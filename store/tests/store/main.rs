@@ -7,4 +7,6 @@ mod crash;
 mod passengers;
 mod permutations;
 mod recharges;
+mod refused_rides;
 mod rides;
+mod statements;

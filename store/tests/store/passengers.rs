@@ -3,7 +3,8 @@ use obol_ledger::{Amount, AuthoriseRefused, BelowFloor};
 use obol_mint::NOW;
 use obol_payment::Cti;
 use obol_store::{
-    AdmitRefused, AuthoriseIssueRefused, BindRefused, Book, Enrolment, OpenRefused, SqliteStore,
+    AdmitRefused, AuthoriseIssueRefused, BindRefused, Book, Books, Enrolment, LIVE_CREDENTIALS_MAX,
+    OpenRefused, SqliteStore,
 };
 
 use crate::bench::{Bench, book, kid, request_of};
@@ -13,11 +14,11 @@ fn the_same_key_enrolled_again_has_the_same_account() {
     let bench = Bench::new();
     let first = bench
         .store
-        .admit(&request_of(1, "0123456789abcdef"), NOW)
+        .admit_newcomer(&request_of(1, "0123456789abcdef"), NOW)
         .unwrap();
     let again = bench
         .store
-        .admit(&request_of(1, "0123456789abcdeg"), NOW)
+        .admit_newcomer(&request_of(1, "0123456789abcdeg"), NOW)
         .unwrap();
     let created = bench
         .store
@@ -37,17 +38,19 @@ fn the_same_key_enrolled_again_has_the_same_account() {
 #[test]
 fn a_proof_that_was_used_is_refused_a_second_time() {
     let bench = Bench::new();
-    let proof = request_of(1, "0123456789abcdef");
+    bench.passenger(1);
+    bench.passenger(2);
+    let proof = request_of(1, "0123456789abcdeg");
     bench.store.admit(&proof, NOW).unwrap();
     let refused = bench.store.admit(&proof, NOW.plus(300)).unwrap_err();
     let AdmitRefused::Replayed { jti } = refused else {
         panic!("{refused:?}")
     };
-    assert_eq!(jti, "0123456789abcdef");
+    assert_eq!(jti, "0123456789abcdeg");
     // Another phone may draw the same identifier.
     bench
         .store
-        .admit(&request_of(2, "0123456789abcdef"), NOW)
+        .admit(&request_of(2, "0123456789abcdeg"), NOW)
         .unwrap();
 }
 
@@ -68,7 +71,7 @@ fn a_credential_is_authorised_down_to_an_empty_wallet_and_not_beyond() {
     let authorise = |minor| {
         bench
             .store
-            .authorise_issue(number, Amount::from_minor(minor))
+            .authorise_issue(number, Amount::from_minor(minor), NOW)
     };
     assert_eq!(authorise(300).unwrap().amount(), Amount::from_minor(300));
     let refused = authorise(301).unwrap_err();
@@ -123,5 +126,103 @@ fn a_file_of_a_later_version_is_refused() {
     let OpenRefused::Newer { found, known, .. } = refused else {
         panic!("{refused:?}")
     };
-    assert_eq!((found, known), (99, 1));
+    assert_eq!((found, known), (99, 2));
+}
+
+#[test]
+fn a_key_that_was_never_enrolled_writes_nothing() {
+    let bench = Bench::new();
+    let stranger = request_of(1, "0123456789abcdef");
+    let refused = bench.store.admit(&stranger, NOW).unwrap_err();
+    let AdmitRefused::NotEnrolled(thumbprint) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(thumbprint, stranger.thumbprint());
+    let connection = rusqlite::Connection::open(bench.path()).unwrap();
+    let proofs: i64 = connection
+        .query_row("SELECT COUNT(*) FROM dpop_jti", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(proofs, 0);
+}
+
+#[test]
+fn one_account_cannot_use_up_the_status_indexes() {
+    let bench = Bench::new();
+    let (number, other) = (bench.passenger(1), bench.passenger(2));
+    let day = NOW.plus(86_400);
+    for cti in 0..LIVE_CREDENTIALS_MAX {
+        let bound = bench
+            .store
+            .bind_credential(kid(), Cti([cti as u8; 8]), number, day);
+        bound.unwrap();
+    }
+    let authorise = |number, now| bench.store.authorise_issue(number, Amount::ZERO, now);
+    let refused = authorise(number, NOW).unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            AuthoriseIssueRefused::TooMany {
+                live: 8,
+                most: 8,
+                ..
+            }
+        ),
+        "{refused:?}"
+    );
+    assert!(authorise(other, NOW).is_ok());
+    // Credentials that have expired make room.
+    assert!(authorise(number, day).is_ok());
+}
+
+#[test]
+fn a_database_is_its_owners_alone_to_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new();
+    bench.passenger(1);
+    for entry in std::fs::read_dir(bench.directory.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", entry.path());
+    }
+}
+
+#[test]
+fn who_opens_books_to_read_makes_and_changes_nothing() {
+    let bench = Bench::new();
+    let missing = bench.directory.path().join("missing.sqlite");
+    assert!(matches!(
+        Books::open(&missing),
+        Err(OpenRefused::Open { .. })
+    ));
+    assert!(!missing.exists());
+    let number = bench.passenger(1);
+    let books = Books::open(&bench.path()).unwrap();
+    assert_eq!(*books.book(), book());
+    assert_eq!(books.latest_statement(number).unwrap().lines, []);
+    let connection = rusqlite::Connection::open(bench.path()).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    let refused = Books::open(&bench.path()).map(drop).unwrap_err();
+    assert!(matches!(
+        refused,
+        OpenRefused::Older {
+            found: 1,
+            known: 2,
+            ..
+        }
+    ));
+    connection.pragma_update(None, "user_version", 2).unwrap();
+}
+
+#[test]
+fn a_file_of_version_one_is_brought_to_the_newest() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("platform.sqlite");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let script = include_str!("../../src/sqlite/schema-1.sql");
+    connection.execute_batch(script).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    drop(connection);
+    let store = SqliteStore::open(&path, book()).unwrap();
+    assert_eq!(store.rejected(None).unwrap(), []);
+    assert_eq!(store.check_books().unwrap().findings, []);
 }

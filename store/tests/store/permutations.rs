@@ -10,14 +10,14 @@ use obol_payment::ride::{RideOrder, Upload, charged};
 use obol_store::{FraudCase, Statement};
 use proptest::prelude::*;
 
-use crate::bench::{Bench, Terminal, code};
+use crate::bench::{Bench, Known, Terminal, code};
 
 const RIDERS: [Cti; 2] = [Cti([1; 8]), Cti([2; 8])];
 const UNKNOWN: Cti = Cti([3; 8]);
 
-/// Three journals, one record per upload, across a change of fares: honest rides, codes used at two and three terminals,
-/// counters used twice, and one code that quarrels with two others.
-static UPLOADS: LazyLock<Vec<Upload>> = LazyLock::new(|| {
+/// Three journals, one record per upload, across a change of fares: honest rides, codes used at two
+/// and three terminals, counters used twice, and one code that quarrels with two others.
+fn uploads(known: &Known) -> Vec<Upload> {
     let [one, two] = RIDERS;
     let mut buses = ["bus-1", "bus-2", "bus-3"].map(Terminal::new);
     let shared = code(one, 1, NOW, 1);
@@ -40,10 +40,19 @@ static UPLOADS: LazyLock<Vec<Upload>> = LazyLock::new(|| {
     let of = |bus: &Terminal| {
         let bus = bus.clone();
         (1..=records(&bus))
-            .map(move |seq| bus.upload_of(seq, seq))
+            .map(move |seq| bus.upload_to(known, seq, seq))
             .collect::<Vec<_>>()
     };
     buses.iter().flat_map(of).collect()
+}
+
+static UPLOADS: LazyLock<Vec<Upload>> = LazyLock::new(|| uploads(&Known::everything()));
+/// The same, examined before the platform had the issuer's key.
+static REFUSED: LazyLock<Vec<Upload>> = LazyLock::new(|| {
+    uploads(&Known {
+        keys: Vec::new(),
+        ..Known::everything()
+    })
 });
 
 /// Everything that anybody can see of the books, except when it was first seen.
@@ -55,13 +64,22 @@ struct Seen {
 }
 
 fn seen<'a>(uploads: impl IntoIterator<Item = &'a Upload>) -> Seen {
+    seen_with(uploads, |_, _| {})
+}
+
+/// `meanwhile` happens after each upload, of which it is told the number.
+fn seen_with<'a>(
+    uploads: impl IntoIterator<Item = &'a Upload>,
+    meanwhile: impl Fn(&Bench, usize),
+) -> Seen {
     let bench = Bench::new();
     let riders: Vec<AccountNumber> = (1..)
         .zip(RIDERS)
         .map(|(phone, cti)| bench.rider(phone, cti))
         .collect();
-    for upload in uploads {
+    for (at, upload) in uploads.into_iter().enumerate() {
         bench.post(upload);
+        meanwhile(&bench, at);
         let trial = bench.store.trial_balance().unwrap();
         assert_eq!(trial.difference().unwrap().minor(), 0);
     }
@@ -80,21 +98,13 @@ fn seen<'a>(uploads: impl IntoIterator<Item = &'a Upload>) -> Seen {
 
 #[test]
 fn the_rides_that_are_charged_are_the_ones_the_definition_names() {
-    let rides: Vec<(_, _, RideOrder)> = UPLOADS
+    let rides: Vec<(_, RideOrder)> = UPLOADS
         .iter()
         .flat_map(Upload::entries)
         .map(|entry| entry.ride.as_ref().unwrap())
-        .map(|ride| {
-            (
-                ride.identity(),
-                ride.counter(),
-                (ride.accepted_at(), ride.key().clone()),
-            )
-        })
+        .map(|ride| (ride.identity(), (ride.accepted_at(), ride.key().clone())))
         .collect();
-    let all = rides
-        .iter()
-        .map(|(identity, counter, order)| (*identity, *counter, order));
+    let all = rides.iter().map(|(identity, order)| (*identity, order));
     let expected: BTreeSet<String> = charged(all).map(|(_, key)| key.to_string()).collect();
     let fare_of = |key: &String| {
         let entries = UPLOADS.iter().flat_map(Upload::entries);
@@ -135,5 +145,25 @@ proptest! {
     ) {
         static IN_ORDER: LazyLock<Seen> = LazyLock::new(|| seen(UPLOADS.iter()));
         prop_assert_eq!(&seen(order.iter().map(|at| &UPLOADS[*at])), &*IN_ORDER);
+    }
+
+    #[test]
+    fn rides_refused_at_first_and_charged_later_end_in_the_same_books(
+        order in Just((0..UPLOADS.len()).collect::<Vec<_>>()).prop_shuffle(),
+        refused in proptest::collection::vec(any::<bool>(), UPLOADS.len()),
+        sweep_after in 0..UPLOADS.len(),
+    ) {
+        static IN_ORDER: LazyLock<Seen> = LazyLock::new(|| seen(UPLOADS.iter()));
+        let arriving = order.iter().map(|at| match refused[*at] {
+            true => &REFUSED[*at],
+            false => &UPLOADS[*at],
+        });
+        let last = UPLOADS.len() - 1;
+        let found = seen_with(arriving, |bench, at| {
+            if at == sweep_after || at == last {
+                bench.reexamine(&Known::everything());
+            }
+        });
+        prop_assert_eq!(&found, &*IN_ORDER);
     }
 }

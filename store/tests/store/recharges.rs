@@ -1,7 +1,9 @@
 use obol_ledger::{Amount, Bucket, Code, Why};
 use obol_mint::NOW;
-use obol_payment::order::{ORDER_LIFE_S, OrderState, SettleRefused, Settlement};
-use obol_store::{AuditFinding, CreateOrderRefused, Credit, CreditRefused};
+use obol_payment::order::{ORDER_LIFE_S, OrderState, Payment, SettleRefused};
+use obol_store::{
+    AuditFinding, CreateOrderRefused, Credit, CreditRefused, Receipt, Receipts, Unmatched,
+};
 
 use crate::bench::{Bench, notice};
 
@@ -15,7 +17,7 @@ fn a_notice_sent_three_times_credits_once() {
     assert_eq!(
         credits,
         [
-            Credit::Booked(Settlement::Credit),
+            Credit::Booked(Payment::Credit),
             Credit::Repeated,
             Credit::Repeated
         ]
@@ -57,41 +59,64 @@ fn a_notice_that_comes_eight_times_at_once_credits_once() {
     assert_eq!((booked, bench.balance(number)), (1, 5_000));
 }
 
+fn uncredited(bench: &Bench) -> Vec<Receipt> {
+    bench.store.receipts(Receipts::Uncredited).unwrap()
+}
+
 #[test]
-fn a_notice_over_another_amount_is_refused_and_books_nothing() {
+fn a_genuine_payment_of_another_amount_leaves_a_receipt_and_books_nothing() {
     let bench = Bench::new();
     let number = bench.passenger(1);
     let order = bench.order(number, 5_000);
-    let refused = bench
-        .store
-        .credit_recharge(&notice("T1", &order, 4_999, NOW), NOW)
-        .unwrap_err();
-    let expected = SettleRefused::WrongAmount {
+    let short = notice("T1", &order, 4_999, NOW);
+    let credits = [(); 2].map(|()| bench.store.credit_recharge(&short, NOW).unwrap());
+    let wrong = SettleRefused::WrongAmount {
         order: order.number,
         asked: 5_000,
         paid: 4_999,
     };
-    assert!(matches!(refused, CreditRefused::NotThisOrder(found) if found == expected));
+    let unmatched = Credit::Unmatched(Unmatched::NotThisOrder(wrong.clone()));
+    assert_eq!(credits, [unmatched, Credit::Repeated]);
     assert_eq!(bench.balance(number), 0);
-    // The refusal left no receipt behind: the right notice is still booked.
+    let receipt = Receipt {
+        channel: "simulated-bank",
+        transaction: "T1".into(),
+        order: order.number.to_string(),
+        amount_minor: 4_999,
+        currency: "CNY".into(),
+        paid_at: NOW.0,
+        received_at: NOW.0,
+        settlement: "unmatched",
+        reason: Some(wrong.to_string()),
+    };
+    assert_eq!(uncredited(&bench), [receipt]);
+    let events = bench.store.events(number.bucket(), 0).unwrap();
+    let topics: Vec<_> = events.iter().map(|event| event.topic.as_str()).collect();
+    assert_eq!(topics, ["recharge.unmatched"]);
+    // The order is still open for a payment of its own.
     let credit = bench
         .store
-        .credit_recharge(&notice("T1", &order, 5_000, NOW), NOW)
+        .credit_recharge(&notice("T2", &order, 5_000, NOW), NOW)
         .unwrap();
-    assert_eq!(credit, Credit::Booked(Settlement::Credit));
+    assert_eq!(credit, Credit::Booked(Payment::Credit));
+    assert_eq!(uncredited(&bench).len(), 1);
+    assert_eq!(bench.store.receipts(Receipts::All).unwrap().len(), 2);
 }
 
 #[test]
-fn a_notice_for_an_order_we_never_made_is_refused() {
+fn a_genuine_payment_of_no_order_leaves_a_receipt_and_books_nothing() {
     let bench = Bench::new();
     let number = bench.passenger(1);
     let mut order = bench.order(number, 5_000);
     order.number = obol_payment::order::OrderNumber::new(number.wallet(), [0; 10]);
-    let refused = bench
+    let credit = bench
         .store
         .credit_recharge(&notice("T1", &order, 5_000, NOW), NOW)
-        .unwrap_err();
-    assert!(matches!(refused, CreditRefused::UnknownOrder(found) if found == order.number));
+        .unwrap();
+    let unknown = Unmatched::UnknownOrder(order.number);
+    assert_eq!(credit, Credit::Unmatched(unknown));
+    assert_eq!(uncredited(&bench)[0].order, order.number.to_string());
+    assert_eq!(bench.store.trial_balance().unwrap().lines().len(), 1);
 }
 
 #[test]
@@ -124,7 +149,7 @@ fn a_second_payment_of_one_order_waits_in_suspense() {
         .store
         .credit_recharge(&notice("T2", &order, 5_000, NOW), NOW)
         .unwrap();
-    assert_eq!(credit, Credit::Booked(Settlement::DuplicateReceipt));
+    assert_eq!(credit, Credit::Booked(Payment::Duplicate));
     assert_eq!(bench.balance(number), 5_000);
     assert_eq!(balance_of(&bench, Code::DuplicateReceipt), 5_000);
     assert_eq!(balance_of(&bench, Code::ChannelClearing), 10_000);
@@ -137,7 +162,7 @@ fn a_payment_after_the_order_expired_waits_in_suspense() {
     let order = bench.order(number, 5_000);
     let late = notice("T1", &order, 5_000, NOW.plus(ORDER_LIFE_S + 1));
     let credit = bench.store.credit_recharge(&late, NOW).unwrap();
-    assert_eq!(credit, Credit::Booked(Settlement::PaidAfterExpiry));
+    assert_eq!(credit, Credit::Booked(Payment::Late));
     assert_eq!(
         (bench.balance(number), balance_of(&bench, Code::ChannelLong)),
         (0, 5_000)

@@ -1,8 +1,8 @@
-use obol_ledger::{Code, Why};
+use obol_ledger::{Amount, Code, Why};
 use obol_mint::{DEVICE, Issuer, NOW};
 use obol_payment::Cti;
 use obol_payment::ride::{Fraud, TerminalName};
-use obol_store::{Disposition, RegisterRefused, Terminal as Registered};
+use obol_store::{AuthoriseIssueRefused, Disposition, RegisterRefused, Terminal as Registered};
 use obol_tap::{FareCharged, PackId};
 
 use crate::bench::{Bench, FARE, Terminal, code, pack};
@@ -162,20 +162,68 @@ fn a_code_used_at_two_terminals_is_one_fraud_case_and_charged_once() {
     assert_eq!(cases[0].contested, "1800000000/01010101");
 }
 
-#[test]
-fn an_equal_counter_with_another_time_is_a_fraud_case_and_charged_once() {
-    let bench = Bench::new();
-    let number = bench.rider(1, CTI);
+/// Two codes of one credential with one counter, taken at two terminals.
+fn reuse_a_counter(bench: &Bench) {
     let (mut here, mut there) = (Terminal::new("bus-1"), Terminal::new("bus-2"));
     bench.post(&here.tap(&code(CTI, 1, NOW, 1)).upload());
-    bench.post(&there.tap(&code(CTI, 1, NOW.plus(600), 2)).upload());
-    assert_eq!(bench.balance(number), -FARE);
+    bench.post(&there.tap(&code(CTI, 1, NOW.plus(60), 2)).upload());
+}
+
+#[test]
+fn two_codes_with_one_counter_are_each_charged_and_a_fraud_case() {
+    let bench = Bench::new();
+    let number = bench.rider(1, CTI);
+    reuse_a_counter(&bench);
+    // The phone's key signed both: a rider who sets the counter back does not ride for nothing.
+    assert_eq!(bench.balance(number), -2 * FARE);
     let cases = bench.store.fraud_cases().unwrap();
     assert_eq!(cases.len(), 1);
     assert_eq!(
         (cases[0].kind, cases[0].contested.as_str()),
         (Fraud::CounterReuse, "1")
     );
+}
+
+#[test]
+fn an_account_with_an_open_case_of_a_reused_counter_gets_no_credential() {
+    let bench = Bench::new();
+    let (number, other) = (bench.rider(1, CTI), bench.rider(2, Cti([8; 8])));
+    bench.recharge(number, 5_000);
+    let authorise = |number| bench.store.authorise_issue(number, Amount::ZERO, NOW);
+    assert!(authorise(number).is_ok());
+    reuse_a_counter(&bench);
+    let refused = authorise(number).unwrap_err();
+    assert!(
+        matches!(refused, AuthoriseIssueRefused::CounterReused(found) if found == number),
+        "{refused:?}"
+    );
+    assert!(authorise(other).is_ok());
+    // A phone that was restored from a backup is forgiven by a person.
+    assert_eq!(
+        bench.store.close_fraud_cases(number, NOW.plus(9)).unwrap(),
+        1
+    );
+    assert_eq!(
+        bench.store.close_fraud_cases(number, NOW.plus(9)).unwrap(),
+        0
+    );
+    assert!(authorise(number).is_ok());
+    let cases = bench.store.fraud_cases().unwrap();
+    assert_eq!(cases[0].closed_at, Some(NOW.0 + 9));
+}
+
+#[test]
+fn a_relayed_code_does_not_deny_its_victim_the_next_credential() {
+    let bench = Bench::new();
+    let number = bench.rider(1, CTI);
+    bench.recharge(number, 5_000);
+    let relayed = code(CTI, 1, NOW, 1);
+    for bus in ["bus-1", "bus-2"] {
+        bench.post(&Terminal::new(bus).tap(&relayed).upload());
+    }
+    assert_eq!(bench.store.fraud_cases().unwrap()[0].kind, Fraud::SecondUse);
+    let authorised = bench.store.authorise_issue(number, Amount::ZERO, NOW);
+    assert!(authorised.is_ok(), "{authorised:?}");
 }
 
 #[test]

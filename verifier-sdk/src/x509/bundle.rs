@@ -92,7 +92,9 @@ impl AcceptedBundle {
         self.issued_at
     }
 
-    /// From this second on nothing is to be accepted on its word.
+    /// From this second on a terminal refuses codes rather than accept them on its word. Intake
+    /// may still judge late rides by it: they count by the time of the ride, which
+    /// [`IssuerKey::validity`] bounds.
     #[must_use]
     pub fn expires_at(&self) -> UnixTime {
         self.expires_at
