@@ -26,6 +26,7 @@ unit: .venv
 	cargo test --locked --workspace --doc --quiet
 
 interop: .venv
+	cargo build --locked --workspace --bins
 	$(PYTHON) -m pytest -q tests/interop
 
 package:

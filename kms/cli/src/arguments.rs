@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::crl::Crl;
 use crate::keys::arguments::Keys;
 use crate::officer::arguments::Officer;
 
@@ -28,6 +29,9 @@ pub(crate) enum Command {
     Issuer(Issuer),
     /// Sign a request for an identity with the access CA
     Certify(Certify),
+    /// Revocation lists of the authorities
+    #[command(subcommand)]
+    Crl(Crl),
     /// Tokens and their keys
     #[command(subcommand)]
     Token(Token),
@@ -39,13 +43,13 @@ pub(crate) enum Command {
     Officer(Officer),
     /// Serve typed signing of credentials over a Unix socket
     Serve(Serve),
+    /// Hold one token for the daemon that started this process
+    #[command(hide = true)]
+    Worker(Worker),
 }
 
 #[derive(Subcommand)]
 pub(crate) enum Root {
-    /// Hold one token for the daemon that started this process
-    #[command(hide = true)]
-    Worker(Worker),
     /// Generate the root key in its token and write the root certificate
     Create(CreateRoot),
 }

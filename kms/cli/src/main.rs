@@ -3,6 +3,7 @@
 mod arguments;
 mod authorities;
 mod certify;
+mod crl;
 mod failure;
 mod keys;
 mod officer;
@@ -10,8 +11,8 @@ mod output;
 mod serve;
 mod show;
 mod tokens;
-
 mod worker;
+
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -24,11 +25,12 @@ fn main() -> ExitCode {
         Command::AccessCa(AccessCa::Create(arguments)) => authorities::create_access_ca(&arguments),
         Command::Issuer(Issuer::Create(arguments)) => authorities::create_issuer(&arguments),
         Command::Certify(arguments) => certify::certify(&arguments),
+        Command::Crl(command) => crl::run(&command),
         Command::Token(Token::Show(arguments)) => show::show(&arguments),
         Command::Keys(command) => keys::run(&command),
         Command::Officer(command) => officer::run(&command),
         Command::Serve(arguments) => serve::serve(&arguments),
+        Command::Worker(arguments) => worker::work(&arguments),
     };
     obol_console::run(result.map_err(Into::into))
-        Command::Worker(arguments) => worker::work(&arguments),
 }

@@ -406,3 +406,126 @@ fn the_daemon_refuses_a_certificate_that_is_no_issuers() {
     );
     assert!(!world.path("kms.sock").exists());
 }
+
+impl World {
+    /// Root, access CA and two clients, `a.pem` and `b.pem`.
+    fn with_clients() -> World {
+        let world = World::new(&["root", "access"]);
+        world.done(ROOT);
+        world.done(ACCESS);
+        for name in ["a", "b"] {
+            world.request(name, &format!("URI:obol://platform/{name}"));
+            world.done(&format!(
+                "certify --profile client --csr {name}.csr --ca access.pem --token access.token.toml --out {name}.pem"
+            ));
+        }
+        world
+    }
+
+    fn openssl(&self, arguments: &str) -> String {
+        let output = self
+            .command("openssl")
+            .args(arguments.split_whitespace())
+            .output()
+            .unwrap();
+        text(&output.stdout) + &text(&output.stderr)
+    }
+}
+
+const ROOT_CRL: &str = "crl create --authority root --ca root.pem --token root.token.toml";
+const ACCESS_CRL: &str =
+    "crl create --authority access-ca --ca access.pem --token access.token.toml";
+const CHECK: &str = "verify -x509_strict -crl_check_all -CAfile root.pem -untrusted access.pem \
+                     -CRLfile root-1.crl -CRLfile";
+
+#[test]
+fn openssl_refuses_a_revoked_certificate_and_no_other() {
+    let world = World::with_clients();
+    world.done(&format!("{ROOT_CRL} --first --out root-1.crl"));
+    let made = world.done(&format!("{ACCESS_CRL} --first --out access-1.crl"));
+    assert_eq!(made, "number 1 revokes 0 access-1.crl\n");
+    for (list, ca) in [("root-1.crl", "root.pem"), ("access-1.crl", "access.pem")] {
+        let verdict = world.openssl(&format!("crl -in {list} -CAfile {ca} -noout -verify"));
+        assert_eq!(verdict, "verify OK\n");
+    }
+    assert_eq!(
+        world.openssl(&format!("{CHECK} access-1.crl a.pem b.pem")),
+        "a.pem: OK\nb.pem: OK\n"
+    );
+
+    world.done(&format!(
+        "{ACCESS_CRL} --previous access-1.crl --revoke a.pem --reason key-compromise --out access-2.crl"
+    ));
+    let verdict = world.openssl(&format!("{CHECK} access-2.crl a.pem"));
+    assert!(verdict.contains("certificate revoked"), "{verdict}");
+    assert_eq!(
+        world.openssl(&format!("{CHECK} access-2.crl b.pem")),
+        "b.pem: OK\n"
+    );
+    let shown = world.openssl("crl -in access-2.crl -noout -text");
+    assert!(shown.contains("Key Compromise"), "{shown}");
+}
+
+#[test]
+fn what_was_revoked_stays_revoked_and_the_number_counts_up() {
+    let world = World::with_clients();
+    world.done(&format!("{ACCESS_CRL} --first --revoke a.pem --out 1.crl"));
+    let made = world.done(&format!(
+        "{ACCESS_CRL} --previous 1.crl --revoke b.pem --out 2.crl --json"
+    ));
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    assert_eq!((&made["number"], &made["revoked"]), (&2.into(), &2.into()));
+    let third = world.done(&format!("{ACCESS_CRL} --previous 2.crl --out 3.crl"));
+    assert_eq!(third, "number 3 revokes 2 3.crl\n");
+    assert_eq!(
+        world.openssl("crl -in 3.crl -noout -crlnumber"),
+        "crlNumber=0x03\n"
+    );
+    let (code, error, _) = world.fails(&format!(
+        "{ACCESS_CRL} --previous 2.crl --revoke a.pem --out x.crl"
+    ));
+    assert_eq!(code, 1);
+    assert!(error.ends_with(" is revoked already"), "{error}");
+    assert!(!world.path("x.crl").exists());
+}
+
+#[test]
+fn an_authority_revokes_only_what_it_issued_and_follows_only_its_own_list() {
+    let world = World::with_clients();
+    let (code, error, help) =
+        world.fails(&format!("{ROOT_CRL} --first --revoke a.pem --out x.crl"));
+    assert_eq!(code, 1);
+    assert!(
+        error.ends_with(" was not issued by this authority"),
+        "{error}"
+    );
+    assert_eq!(help, "give --authority and --ca of the one that issued it");
+    world.done(&format!(
+        "{ROOT_CRL} --first --revoke access.pem --out root-1.crl"
+    ));
+    let (code, error, _) = world.fails(&format!("{ACCESS_CRL} --previous root-1.crl --out x.crl"));
+    assert_eq!(
+        (code, error.as_str()),
+        (
+            1,
+            "the previous revocation list is not signed by this authority"
+        )
+    );
+}
+
+#[test]
+fn a_validity_beyond_the_profile_is_refused_before_anything_is_signed() {
+    let world = World::with_clients();
+    let (code, error, help) = world.fails(
+        "certify --profile client --csr a.csr --ca access.pem --token access.token.toml --out c.pem --days 400",
+    );
+    assert_eq!(code, 1);
+    let beginning =
+        "nothing was signed, because rules are broken: validity-within-profile (version 1, ";
+    assert!(error.starts_with(beginning), "{error}");
+    assert_eq!(
+        help,
+        "change what was asked for; policies/lints.toml says what each rule wants"
+    );
+    assert!(!world.path("c.pem").exists());
+}
