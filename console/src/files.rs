@@ -1,6 +1,6 @@
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
@@ -46,6 +46,17 @@ pub enum FileError {
         /// The largest size accepted, in bytes.
         limit: usize,
     },
+    /// The file stands there whole, but a power cut may still undo that.
+    #[error("{} is written, but its folder could not be synced", path.display())]
+    #[diagnostic(help(
+        "check the disk's health; until it is synced, a power cut may undo the write"
+    ))]
+    NotDurable {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// Writing failed; the target is as it was before.
     #[error("cannot write {}", path.display())]
     #[diagnostic(help(
@@ -62,17 +73,45 @@ pub enum FileError {
 /// Writes a file that must not exist yet: after a crash it is there whole or not at all.
 ///
 /// # Errors
-/// [`FileError::Exists`] when the path is taken, [`FileError::Write`] otherwise.
+/// [`FileError::Exists`] when the path is taken, [`FileError::NotDurable`] when the file is there
+/// all the same, [`FileError::Write`] otherwise.
 pub fn write_new_atomically(path: &Path, bytes: &[u8], mode: Mode) -> Result<(), FileError> {
-    let temporary = filled_beside(path, bytes, mode)?;
-    match temporary.persist_noclobber(path) {
-        Ok(_) => sync_folder_of(path),
-        Err(failure) if failure.error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(FileError::Exists {
-                path: path.to_owned(),
-            })
-        }
-        Err(failure) => Err(write_error(path)(failure.error)),
+    place_new(filled_beside(path, bytes, mode)?, path)?;
+    sync_folder_of(path)
+}
+
+/// Writes a private file and the public one that belongs to it, a key and its certificate request
+/// for instance; each is a path and its bytes, and neither may exist yet. Half a pair would keep
+/// the next try out, so there are both or none: only a crash between two renames leaves the private
+/// one alone.
+///
+/// # Errors
+/// As [`write_new_atomically`]; after [`FileError::NotDurable`] both are there.
+pub fn write_new_pair(
+    (private, secret): (&Path, &[u8]),
+    (public, open): (&Path, &[u8]),
+) -> Result<(), FileError> {
+    let secret = filled_beside(private, secret, Mode::Private)?;
+    let open = filled_beside(public, open, Mode::Public)?;
+    place_new(secret, private)?;
+    if let Err(error) = place_new(open, public) {
+        std::fs::remove_file(private).map_err(write_error(private))?;
+        return Err(error);
+    }
+    sync_folder_of(private)?;
+    sync_folder_of(public)
+}
+
+/// Makes an empty file that its owner alone may read, unless there is one: for those who would make
+/// it with the umask's mode, as SQLite does.
+///
+/// # Errors
+/// [`FileError::Write`].
+pub fn make_private(path: &Path) -> Result<(), FileError> {
+    let mut options = File::options();
+    match options.create_new(true).write(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(write_error(path)(error)),
+        _ => Ok(()),
     }
 }
 
@@ -80,7 +119,8 @@ pub fn write_new_atomically(path: &Path, bytes: &[u8], mode: Mode) -> Result<(),
 /// whole.
 ///
 /// # Errors
-/// [`FileError::Write`]; the old file is untouched.
+/// [`FileError::NotDurable`] when the new file is there all the same, [`FileError::Write`]
+/// otherwise.
 pub fn replace_atomically(path: &Path, bytes: &[u8], mode: Mode) -> Result<(), FileError> {
     let temporary = filled_beside(path, bytes, mode)?;
     temporary
@@ -128,11 +168,26 @@ fn filled_beside(path: &Path, bytes: &[u8], mode: Mode) -> Result<NamedTempFile,
     Ok(temporary)
 }
 
+fn place_new(temporary: NamedTempFile, path: &Path) -> Result<(), FileError> {
+    match temporary.persist_noclobber(path) {
+        Ok(_) => Ok(()),
+        Err(failure) if failure.error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(FileError::Exists {
+                path: path.to_owned(),
+            })
+        }
+        Err(failure) => Err(write_error(path)(failure.error)),
+    }
+}
+
 /// The rename itself is durable only once the folder is synced.
 fn sync_folder_of(path: &Path) -> Result<(), FileError> {
     File::open(folder_of(path))
         .and_then(|folder| folder.sync_all())
-        .map_err(write_error(path))
+        .map_err(|source| FileError::NotDurable {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -173,6 +228,55 @@ mod tests {
         let refused = write_new_atomically(&path, b"second", Mode::Private).unwrap_err();
         assert!(matches!(refused, FileError::Exists { .. }));
         assert_eq!(std::fs::read(&path).unwrap(), b"first");
+    }
+
+    #[test]
+    fn a_pair_of_files_is_written_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let (key, request) = (folder.path().join("key"), folder.path().join("request"));
+        let write = || write_new_pair((&key, b"k"), (&request, b"r"));
+        std::fs::write(&request, b"theirs").unwrap();
+        let refused = write().unwrap_err();
+        assert!(matches!(refused, FileError::Exists { path } if path == request));
+        assert!(!key.exists());
+        assert_eq!(std::fs::read(&request).unwrap(), b"theirs");
+
+        std::fs::remove_file(&request).unwrap();
+        write().unwrap();
+        assert_eq!((mode_of(&key), mode_of(&request)), (0o600, 0o644));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+
+        let refused = write().unwrap_err();
+        assert!(matches!(refused, FileError::Exists { path } if path == key));
+        assert_eq!(std::fs::read(&request).unwrap(), b"r");
+    }
+
+    /// A folder that may be written to and not be read cannot be opened to be synced.
+    #[test]
+    fn a_file_whose_folder_cannot_be_synced_is_there_and_said_to_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        let mode = |bits| Permissions::from_mode(bits);
+        std::fs::set_permissions(folder.path(), mode(0o300)).unwrap();
+        let written = write_new_atomically(&path, b"k", Mode::Private);
+        std::fs::set_permissions(folder.path(), mode(0o700)).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"k");
+        match written {
+            Err(FileError::NotDurable { path: named, .. }) => assert_eq!(named, path),
+            // root reads every folder
+            other => other.unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_private_file_is_made_once_and_keeps_what_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("database");
+        make_private(&path).unwrap();
+        assert_eq!(mode_of(&path), 0o600);
+        std::fs::write(&path, b"rows").unwrap();
+        make_private(&path).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"rows");
     }
 
     #[test]

@@ -7,7 +7,10 @@ mod report;
 mod stop;
 
 pub use clock::{unix_now, utc_text};
-pub use files::{FileError, Mode, read_limited, replace_atomically, write_new_atomically};
+pub use files::{
+    FileError, Mode, make_private, read_limited, replace_atomically, write_new_atomically,
+    write_new_pair,
+};
 pub use logging::init_logging;
 pub use report::{Outcome, run, two_lines};
 pub use stop::{StopOnStdin, until_stopped};

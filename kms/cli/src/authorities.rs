@@ -1,6 +1,6 @@
 //! Keys of the hierarchy, generated in their tokens and certified.
 
-use obol_console::{Outcome, unix_now};
+use obol_console::{FileError, Outcome, unix_now};
 use obol_credential::UnixTime;
 use obol_kms::x509::{Certificate, CertificateError, RootCa, Scope, Validity};
 use obol_kms::{Curve, Key, Token};
@@ -111,10 +111,19 @@ fn generate_and_certify(
     let id = key.id();
     let written = certify(&key)
         .map_err(Failure::from)
-        .and_then(|certificate| write_certificate(&new.out, &certificate));
-    if let Err(failure) = written {
-        token.discard(key)?;
-        return Err(failure);
+        .map(|certificate| write_certificate(&new.out, &certificate));
+    match written {
+        Ok(Ok(())) => {}
+        // The certificate is there: without its key it would name nobody.
+        Ok(Err(error @ FileError::NotDurable { .. })) => return Err(error.into()),
+        Ok(Err(error)) => {
+            token.discard(key)?;
+            return Err(error.into());
+        }
+        Err(failure) => {
+            token.discard(key)?;
+            return Err(failure);
+        }
     }
     println!("{id} {curve} {} {}", names.key_label, new.out.display());
     Ok(Outcome::Done)

@@ -26,10 +26,6 @@ pub(crate) fn read_certificate(path: &Path) -> Result<Certificate, Failure> {
     Ok(Certificate::from_pem(&read_pem(path)?)?)
 }
 
-pub(crate) fn write_certificate(path: &Path, certificate: &Certificate) -> Result<(), Failure> {
-    Ok(write_new_atomically(
-        path,
-        certificate.to_pem().as_bytes(),
-        Mode::Public,
-    )?)
+pub(crate) fn write_certificate(path: &Path, certificate: &Certificate) -> Result<(), FileError> {
+    write_new_atomically(path, certificate.to_pem().as_bytes(), Mode::Public)
 }

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use miette::{Diagnostic, IntoDiagnostic};
 use obol_bank_simulator::{Bank, BankKey, Repeat, router};
 use obol_console::{
-    Mode, Outcome, StopOnStdin, init_logging, read_limited, until_stopped, write_new_atomically,
+    Outcome, StopOnStdin, init_logging, read_limited, until_stopped, write_new_pair,
 };
 use obol_transport::{HttpsClient, TrustAnchor};
 use thiserror::Error;
@@ -92,12 +92,10 @@ async fn main() -> ExitCode {
 
 fn keygen(key: &Path, public: &Path) -> miette::Result<Outcome> {
     let files = BankKey::generate()?;
-    write_new_atomically(key, files.private.as_bytes(), Mode::Private)?;
-    if let Err(refused) = write_new_atomically(public, files.public.as_bytes(), Mode::Public) {
-        // Half a pair is worse than none: the next run would refuse to overwrite it.
-        std::fs::remove_file(key).into_diagnostic()?;
-        return Err(refused.into());
-    }
+    write_new_pair(
+        (key, files.private.as_bytes()),
+        (public, files.public.as_bytes()),
+    )?;
     Ok(Outcome::Done)
 }
 

@@ -243,6 +243,25 @@ async fn each_step_out_of_order_says_which_comes_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rust_log_that_cannot_be_read_is_said_and_the_command_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_obol-wallet"));
+    command
+        .args(["--dir", "phone", "show"])
+        .env("RUST_LOG", "obol_wallet=loud");
+    let output = command.current_dir(folder.path()).output().await.unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = errors.lines().collect();
+    assert!(
+        lines[0].starts_with("error: RUST_LOG is not used: "),
+        "{errors}"
+    );
+    assert!(lines[1].starts_with("help: "), "{errors}");
+    assert_eq!(lines[2], "error: there is no wallet in phone", "{errors}");
+    assert_eq!(lines.len(), 4, "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_expired_credential_is_refused_on_the_phone() {
     let (folder, _platform) = enrolled().await;
     done(folder.path(), &["refresh"]).await;
