@@ -8,7 +8,7 @@ use minicbor::bytes::ByteVec;
 use obol_credential::{Algorithm, Claims, credential_signature_input};
 use obol_kms_client::SpkiId;
 use obol_kms_client::wire::{
-    Answer, RefusalKind, Request, WireKey, decode_frame, read_frame, write_frame,
+    Answer, Call, RefusalKind, Reply, Request, WireKey, decode_frame, read_frame, write_frame,
 };
 use p384::ecdsa::signature::Signer;
 use p384::ecdsa::{Signature, SigningKey};
@@ -73,7 +73,9 @@ async fn converse(mut stream: UnixStream, key: Key, gone: Gone) {
         if gone.load(Ordering::SeqCst) {
             return;
         }
-        let answer = key.answer(decode_frame(&frame).unwrap());
-        write_frame(&mut stream, &answer).await.unwrap();
+        let Call { id, request, .. } = decode_frame(&frame).unwrap();
+        let answer = key.answer(request);
+        let reply = Reply { id, answer };
+        write_frame(&mut stream, &reply).await.unwrap();
     }
 }
