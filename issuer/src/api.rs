@@ -83,6 +83,7 @@ async fn healthz(
     State(api): State<Arc<Api>>,
     Extension(peer): Extension<Peer>,
 ) -> Result<&'static str, Problem> {
+    api.clients.admit(&peer, &["platform", "terminal"])?;
     api.issuer
         .check()
         .await

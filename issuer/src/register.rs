@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use miette::Diagnostic;
+use obol_console::{FileError, make_private};
 use obol_credential::{Cti, DeviceKey, Kid, UnixTime};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use thiserror::Error;
@@ -71,6 +72,10 @@ pub enum RegisterError {
     /// Each candidate is taken.
     #[error("each of the indexes drawn is taken")]
     Full,
+    /// The file cannot be made.
+    #[error("the register of issued credentials cannot be made")]
+    #[diagnostic(help("check the folder of the file named by `database`"))]
+    File(#[source] Arc<FileError>),
     /// SQLite failed; nothing was reserved.
     #[error("the register of issued credentials failed")]
     #[diagnostic(help(
@@ -104,10 +109,10 @@ pub struct Register {
 }
 
 impl Register {
-    /// Opens the database, or makes it.
+    /// Opens the database, or makes it, readable by its owner alone.
     ///
     /// # Errors
-    /// [`RegisterError::Storage`] and [`RegisterError::Version`].
+    /// [`RegisterError::File`], [`RegisterError::Storage`] and [`RegisterError::Version`].
     pub fn open(path: &Path) -> Result<Self, RegisterError> {
         let connection = connect(path)?;
         let (orders, incoming) = mpsc::channel(QUEUE_MAX);
@@ -134,6 +139,7 @@ impl Register {
 }
 
 fn connect(path: &Path) -> Result<Connection, RegisterError> {
+    make_private(path).map_err(|error| RegisterError::File(Arc::new(error)))?;
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_DEADLINE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -306,6 +312,22 @@ mod tests {
             matches!(refused, RegisterError::DeviceKeyReused),
             "{refused:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn the_registers_files_are_their_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let register = Register::open(&folder.path().join("issued.sqlite")).unwrap();
+        register
+            .reserve(reservation(1, [5; CANDIDATES]))
+            .await
+            .unwrap();
+        let files: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|file| file.unwrap().metadata().unwrap().permissions().mode() & 0o777)
+            .collect();
+        assert_eq!(files, [0o600; 3], "the database and its two companions");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

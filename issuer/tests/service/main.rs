@@ -138,6 +138,7 @@ async fn a_valid_certificate_that_is_not_registered_gets_nothing() {
     let (base, _) = world.with_platform().await;
     let anchor = world.anchor();
     let same_name = world.identity("other", "obol://platform/main");
+    let bare = HttpsClient::new(&anchor, Some(same_name.clone()));
     let client = IssuerClient::new(&base, &anchor, same_name);
     let proof = Phone::new(1).proof(SUBJECT, NOW);
     assert_eq!(
@@ -145,6 +146,8 @@ async fn a_valid_certificate_that_is_not_registered_gets_nothing() {
         "not-registered"
     );
     assert_eq!(code_of(client.trust_bundle().await), "not-registered");
+    let health = bare.get(&format!("{base}/healthz")).await.unwrap();
+    assert_eq!(health.success().unwrap_err().code, "not-registered");
 }
 
 #[tokio::test]
