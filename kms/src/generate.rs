@@ -9,7 +9,7 @@ use crate::gate::Outage;
 use crate::keys::{FindError, Key};
 use crate::pool::PoolError;
 use crate::public_key::{Curve, PublicKey};
-use crate::template::{self, UnfitKey};
+use crate::template::{PAIR_ID_LEN, Template, UnfitKey};
 use crate::token::Token;
 
 /// Why no key pair was made. Whatever the token had begun is destroyed again.
@@ -50,8 +50,9 @@ impl Token {
         if label.is_empty() || label.len() > 64 || !printable {
             return Err(GenerateError::Label(label.to_owned()));
         }
+        let template = Template::of_manufacturer(&self.summary().manufacturer);
         let public: PublicKey = self.write(|session, rescan| {
-            let public = generate_in(session, curve, label)?;
+            let public = generate_in(session, template, curve, label)?;
             rescan(session)?;
             Ok::<_, GenerateError>(public)
         })?;
@@ -79,32 +80,38 @@ impl Token {
     }
 }
 
-fn generate_in(session: &Session, curve: Curve, label: &str) -> Result<PublicKey, GenerateError> {
+fn generate_in(
+    session: &Session,
+    template: &Template,
+    curve: Curve,
+    label: &str,
+) -> Result<PublicKey, GenerateError> {
     if label_exists(session, label)? {
         return Err(GenerateError::LabelTaken(label.to_owned()));
     }
     let pair_id = session
-        .generate_random_vec(template::PAIR_ID_LEN)
+        .generate_random_vec(PAIR_ID_LEN)
         .map_err(CallError::from)?;
     let (public, private) = session
         .generate_key_pair(
             &Mechanism::EccKeyPairGen,
-            &template::public_key(curve, &pair_id, label),
-            &template::private_key(&pair_id, label),
+            &template.public_key(curve, &pair_id, label),
+            &template.private_key(&pair_id, label),
         )
         .map_err(CallError::from)?;
-    examine(session, curve, public, private).inspect_err(|_| {
+    examine(session, template, curve, public, private).inspect_err(|_| {
         destroy(session, [public, private]);
     })
 }
 
 fn examine(
     session: &Session,
+    template: &Template,
     curve: Curve,
     public: ObjectHandle,
     private: ObjectHandle,
 ) -> Result<PublicKey, GenerateError> {
-    template::read_back(session, private)??;
+    template.read_back(session, private)??;
     let point = session
         .get_attributes(public, &[AttributeType::EcPoint])
         .map_err(CallError::from)?;

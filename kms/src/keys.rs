@@ -6,7 +6,7 @@ use obol_kms_client::SpkiId;
 
 use crate::error::CallError;
 use crate::public_key::{Curve, PublicKey};
-use crate::template::{self, UnfitKey};
+use crate::template::{Template, UnfitKey};
 
 /// A key pair as the token shows it, with the reason why it may not be used, if there is one.
 #[derive(Debug, Clone)]
@@ -106,7 +106,7 @@ pub(crate) fn find(pairs: &[KeyPair], id: SpkiId) -> Result<(Key, ObjectHandle),
 }
 
 /// Reads every EC key pair on a known curve, in one pass over the token.
-pub(crate) fn scan(session: &Session) -> Result<Vec<KeyPair>, CallError> {
+pub(crate) fn scan(session: &Session, template: &Template) -> Result<Vec<KeyPair>, CallError> {
     let private = objects_with_ids(session, ObjectClass::PRIVATE_KEY)?;
     let mut pairs = Vec::new();
     for (handle, pair_id) in objects_with_ids(session, ObjectClass::PUBLIC_KEY)? {
@@ -121,7 +121,7 @@ pub(crate) fn scan(session: &Session) -> Result<Vec<KeyPair>, CallError> {
         let (private, fitness) = match halves.as_slice() {
             [only] => (
                 Some(*only),
-                template::read_back(session, *only)?.map_err(Unfit::from),
+                template.read_back(session, *only)?.map_err(Unfit::from),
             ),
             several => (None, Err(Unfit::PrivateKeys(several.len()))),
         };

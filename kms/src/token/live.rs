@@ -17,6 +17,7 @@ use crate::error::{CallError, ErrorClass};
 use crate::keys::{self, FindError, KeyPair};
 use crate::module::{Loaded, TokenSummary};
 use crate::pool::{PoolError, SessionPool};
+use crate::template::Template;
 use crate::token::OpenError;
 
 /// An open, logged-in token with its handles.
@@ -50,7 +51,10 @@ impl Live {
             .open_ro_session(slot)
             .map_err(CallError::from)?;
         log_in(&anchor, config)?;
-        let keys = Keys::of(keys::scan(&anchor)?);
+        let keys = Keys::of(keys::scan(
+            &anchor,
+            Template::of_manufacturer(&summary.manufacturer),
+        )?);
         for id in demanded {
             keys.handle(*id).map_err(OpenError::Demanded)?;
         }
@@ -110,8 +114,13 @@ impl Live {
         Ok(loaded.pkcs11.open_rw_session(self.slot)?)
     }
 
+    /// What keys of this token must be like.
+    pub(super) fn template(&self) -> &'static Template {
+        Template::of_manufacturer(&self.summary.manufacturer)
+    }
+
     pub(super) fn rescan(&self, session: &Session) -> Result<(), CallError> {
-        let fresh = Keys::of(keys::scan(session)?);
+        let fresh = Keys::of(keys::scan(session, self.template())?);
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
