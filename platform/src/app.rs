@@ -13,6 +13,7 @@ use obol_ledger::DayRuleOutOfRange;
 use obol_payment::channel::simulated_bank::{BankKey, BankKeyRefused};
 use obol_store::{Book, Books, Fault, OpenRefused, SqliteStore};
 use obol_transport::{Identity, IdentityError, Problem, TrustAnchor};
+use obol_verifier_sdk::IssuerKey;
 use thiserror::Error;
 use tracing::{error, warn};
 
@@ -150,6 +151,11 @@ impl App {
                 StoredError::Panicked(panic) => TrustError::Panicked(panic),
             })?;
         self.trust.believe(bundle)
+    }
+
+    /// The issuer keys by which rides are judged: those of the bundle first, then retired ones.
+    pub fn issuer_kids(&self) -> Vec<Kid> {
+        self.trust.keys().iter().map(IssuerKey::kid).collect()
     }
 
     /// Asks the issuer, now and then, when rides name a key the platform does not know: the

@@ -5,7 +5,6 @@ mod lists;
 
 use std::{
     io,
-    net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -13,14 +12,15 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use miette::{Diagnostic, IntoDiagnostic};
-use obol_console::{Mode, Outcome, StopOnStdin, init_logging, unix_now, until_stopped};
+use miette::IntoDiagnostic;
+use obol_console::{Outcome, StopOnStdin, init_logging, unix_now, until_stopped, write_new_pair};
 use obol_platform::{
     App, Config, Scope, passenger_router, reexamine_in_background, terminal_router,
 };
-use obol_transport::{ClientAuth, Identity, TrustAnchor, new_identity, serve, server_config};
-use thiserror::Error;
-use tokio::{net::TcpListener, sync::watch};
+use obol_transport::{
+    ClientAuth, Identity, TrustAnchor, listen, new_identity, serve, server_config,
+};
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 /// How often the trust bundle is fetched again.
@@ -58,7 +58,7 @@ enum Command {
         /// Where to write the private key (PEM, mode 0600); must not exist.
         #[arg(long)]
         key: PathBuf,
-        /// Where to write the request (PEM).
+        /// Where to write the request (PEM); must not exist.
         #[arg(long)]
         request: PathBuf,
     },
@@ -94,14 +94,6 @@ enum Command {
     },
     /// List the receipts of genuine notices from channels.
     Receipts(lists::ReceiptOptions),
-}
-
-#[derive(Debug, Error, Diagnostic)]
-#[error("cannot listen on {address}")]
-#[diagnostic(help("choose another address or port, or stop what listens there"))]
-struct CannotListen {
-    address: SocketAddr,
-    source: io::Error,
 }
 
 #[tokio::main]
@@ -169,13 +161,6 @@ async fn run_service(path: &Path, stdin: StopOnStdin) -> miette::Result<Outcome>
     Ok(Outcome::Done)
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), CannotListen> {
-    let failed = |source| CannotListen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
-}
-
 async fn closed(mut stopped: watch::Receiver<()>) -> io::Result<()> {
     while stopped.changed().await.is_ok() {}
     Ok(())
@@ -209,7 +194,7 @@ fn make_identity(
 ) -> miette::Result<Outcome> {
     let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
     let made = new_identity(&format!("obol://platform/{name}"), &hosts)?;
-    obol_console::write_new_atomically(key, made.key_pem.as_bytes(), Mode::Private)?;
-    obol_console::replace_atomically(request, made.request_pem.as_bytes(), Mode::Public)?;
+    let (private, public) = (made.key_pem.as_bytes(), made.request_pem.as_bytes());
+    write_new_pair((key, private), (request, public))?;
     Ok(Outcome::Done)
 }

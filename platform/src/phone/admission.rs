@@ -122,3 +122,15 @@ fn unauthorised(detail: String) -> Problem {
     let title = "The request does not prove its key";
     Problem::new(StatusCode::UNAUTHORIZED, "proof-refused", title, detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_turned_away_reads_when_to_come_back() {
+        let response = too_many_enrolments(60);
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()[RETRY_AFTER], "60");
+    }
+}

@@ -1,0 +1,88 @@
+//! An issuer over mTLS whose keys lie in software: its service is tested elsewhere, with a token.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::{get, post},
+};
+use data_encoding::BASE64URL_NOPAD;
+use obol_credential::{Cti, possession};
+use obol_mint::{Mint, NOW};
+use obol_transport::{ClientAuth, serve, server_config};
+use obol_trust::TrustBundle;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::authorities::{Authorities, Certified};
+
+#[derive(Clone)]
+pub(crate) struct Issuer(Arc<Mutex<Desk>>);
+
+struct Desk {
+    /// The keys of the bundle; none: the issuer is away. The last one signs.
+    keys: Vec<Certified>,
+    issued: u8,
+    bundles: u32,
+}
+
+impl Issuer {
+    /// The issuer and its URL.
+    pub(crate) async fn start(authorities: &Authorities) -> (Self, String) {
+        let desk = Desk {
+            keys: Vec::new(),
+            issued: 0,
+            bundles: 0,
+        };
+        let issuer = Self(Arc::new(Mutex::new(desk)));
+        let router = Router::new()
+            .route("/v1/trust-bundle", get(bundle))
+            .route("/v1/credentials", post(credential))
+            .with_state(issuer.clone());
+        let identity = authorities.identity("issuer", "issuer");
+        let tls = server_config(identity, ClientAuth::Required(authorities.anchor()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        tokio::spawn(serve(listener, tls, router, std::future::pending()));
+        (issuer, url)
+    }
+
+    pub(crate) fn publish(&self, keys: &[&Certified]) {
+        self.0.lock().unwrap().keys = keys.iter().map(|key| (*key).clone()).collect();
+    }
+
+    pub(crate) fn bundles_served(&self) -> u32 {
+        self.0.lock().unwrap().bundles
+    }
+}
+
+async fn bundle(State(issuer): State<Issuer>) -> axum::response::Response {
+    let mut desk = issuer.0.lock().unwrap();
+    desk.bundles += 1;
+    let entries: Vec<_> = desk.keys.iter().map(Certified::entry).collect();
+    match TrustBundle::new(NOW, NOW.plus(86_400), entries) {
+        Ok(bundle) => ([(CONTENT_TYPE, "application/cbor")], bundle.encode()).into_response(),
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+async fn credential(State(issuer): State<Issuer>, Json(asked): Json<Value>) -> impl IntoResponse {
+    let possession = asked["possession"].as_str().unwrap();
+    let possession = BASE64URL_NOPAD.decode(possession.as_bytes()).unwrap();
+    let (proof, _) = possession::decode(&possession).unwrap();
+    let mut desk = issuer.0.lock().unwrap();
+    desk.issued += 1;
+    let mut mint = Mint::default();
+    mint.issuer = desk.keys.last().unwrap().key;
+    mint.claims.cti = Cti([desk.issued; 8]);
+    mint.claims.device_key = proof.device_key;
+    let reply = json!({
+        "credential": BASE64URL_NOPAD.encode(&mint.credential()),
+        "expires_at": mint.claims.expires_at.0,
+        "kid": mint.issuer_key().kid().to_string(),
+    });
+    (StatusCode::CREATED, Json(reply))
+}
