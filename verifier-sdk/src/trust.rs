@@ -1,18 +1,17 @@
 use core::fmt;
 
-use obol_credential::{Algorithm, Encoded, Kid, UnixTime};
+use obol_credential::{Algorithm, Encoded, Kid, NAME_MAX, UnixTime, is_name};
 use sha2::{Digest, Sha256};
 
 /// The transport operator that a key and a terminal serve: 1 to 32 characters of `a-z 0-9 -`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Operator(Encoded<32>);
+pub struct Operator(Encoded<NAME_MAX>);
 
 impl Operator {
     /// `None` for another length or another character.
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
-        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if name.is_empty() || !name.bytes().all(allowed) {
+        if !is_name(name) {
             return None;
         }
         Encoded::copy_of(name.as_bytes()).map(Self)

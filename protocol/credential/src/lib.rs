@@ -5,6 +5,7 @@ mod base45;
 mod claims;
 mod cose;
 mod encoded;
+mod name;
 pub mod possession;
 mod presentation;
 mod refusal;
@@ -19,6 +20,7 @@ pub use cose::{
     assemble_credential, credential_signature_input,
 };
 pub use encoded::Encoded;
+pub use name::{NAME_MAX, is_name};
 pub use presentation::{
     AUDIENCE, Dynamic, Nonce, PRESENTATION_MAX, PRESENTATION_SIGNATURE_INPUT_MAX, Presentation,
     assemble_presentation, presentation_signature_input,

@@ -1,10 +1,10 @@
 use alloc::string::String;
 use core::fmt;
 
-use obol_credential::{Malformed, strict::Reader};
+use obol_credential::{Malformed, NAME_MAX, is_name, strict::Reader};
 
 /// Characters of the longest terminal name.
-pub const TERMINAL_NAME_MAX: usize = 32;
+pub const TERMINAL_NAME_MAX: usize = NAME_MAX;
 
 /// Names a terminal: 1 ..= 32 characters of `a-z`, `0-9` and `-`, the NAME in its certificate's
 /// `obol://terminal/NAME`.
@@ -15,9 +15,7 @@ impl TerminalName {
     /// Takes a name; `None` for any other length or character.
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
-        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-        let holds = (1..=TERMINAL_NAME_MAX).contains(&name.len()) && name.bytes().all(allowed);
-        holds.then(|| Self(name.into()))
+        is_name(name).then(|| Self(name.into()))
     }
 
     /// The name.

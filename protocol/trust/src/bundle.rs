@@ -1,7 +1,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use obol_credential::{Algorithm, Kid, UnixTime};
+use obol_credential::{Algorithm, Kid, NAME_MAX, UnixTime, is_name};
 
 /// Bytes of the largest bundle.
 pub const BUNDLE_MAX: usize = 64 * 1024;
@@ -10,7 +10,7 @@ pub const ENTRIES_MAX: usize = 64;
 /// Bytes of the largest certificate of an entry.
 pub const CERTIFICATE_MAX: usize = 4096;
 /// Characters of the longest operator name.
-pub const OPERATOR_MAX: usize = 32;
+pub const OPERATOR_MAX: usize = NAME_MAX;
 
 /// One issuer key: the fields a small terminal uses and the certificate that proves them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,18 +144,13 @@ impl Entry<'_> {
             "the key ends before it begins",
         )?;
         demand(
-            is_operator(self.operator),
+            is_name(self.operator),
             "the operator is not 1 to 32 characters of a-z 0-9 -",
         )?;
         demand(self.classes != 0, "no rider class")?;
         let sized = (1..=CERTIFICATE_MAX).contains(&self.certificate.len());
         demand(sized, "the certificate is not 1 to 4096 bytes")
     }
-}
-
-fn is_operator(name: &str) -> bool {
-    let allowed = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-    (1..=OPERATOR_MAX).contains(&name.len()) && name.bytes().all(allowed)
 }
 
 fn demand(holds: bool, rule: &'static str) -> Result<(), &'static str> {
