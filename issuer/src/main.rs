@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use miette::{Diagnostic, IntoDiagnostic};
-use obol_console::{Mode, Outcome, StopOnStdin, init_logging, unix_now, until_stopped};
+use miette::IntoDiagnostic;
+use obol_console::{Outcome, StopOnStdin, init_logging, unix_now, until_stopped, write_new_pair};
 use obol_credential::UnixTime;
 use obol_issuer::{Config, Issuer, router};
-use obol_transport::{ClientAuth, Identity, TrustAnchor, new_identity, serve, server_config};
-use thiserror::Error;
-use tokio::net::TcpListener;
+use obol_transport::{
+    ClientAuth, Identity, TrustAnchor, listen, new_identity, serve, server_config,
+};
 use tracing::info;
 
 /// Signs passengers' credentials for the platform and publishes which keys sign.
@@ -43,18 +43,10 @@ enum Command {
         /// Where to write the private key (PEM, mode 0600); must not exist.
         #[arg(long)]
         key: PathBuf,
-        /// Where to write the request (PEM).
+        /// Where to write the request (PEM); must not exist.
         #[arg(long)]
         request: PathBuf,
     },
-}
-
-#[derive(Debug, Error, Diagnostic)]
-#[error("cannot listen on {address}")]
-#[diagnostic(help("choose another address or port as `listen`, or stop what listens there"))]
-struct CannotListen {
-    address: std::net::SocketAddr,
-    source: std::io::Error,
 }
 
 #[tokio::main]
@@ -81,10 +73,7 @@ async fn run_service(path: &std::path::Path, stdin: StopOnStdin) -> miette::Resu
     let clients = ClientAuth::Required(TrustAnchor::load(&config.tls.trust)?);
     let issuer = Issuer::start(&config, UnixTime(unix_now())).await?;
 
-    let address = config.listen;
-    let cannot_listen = |source| CannotListen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(cannot_listen)?;
-    let address = listener.local_addr().map_err(cannot_listen)?;
+    let (listener, address) = listen(config.listen).await?;
     println!("ready https://{address}");
     info!(%address, "serving");
     let router = router(issuer, config.clients, unix_now);
@@ -107,7 +96,7 @@ fn make_identity(
 ) -> miette::Result<Outcome> {
     let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
     let made = new_identity(&format!("obol://issuer/{name}"), &hosts)?;
-    obol_console::write_new_atomically(key, made.key_pem.as_bytes(), Mode::Private)?;
-    obol_console::replace_atomically(request, made.request_pem.as_bytes(), Mode::Public)?;
+    let (private, public) = (made.key_pem.as_bytes(), made.request_pem.as_bytes());
+    write_new_pair((key, private), (request, public))?;
     Ok(Outcome::Done)
 }

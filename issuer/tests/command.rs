@@ -49,6 +49,17 @@ fn an_identity_is_a_private_key_and_a_request_and_is_never_overwritten() {
 }
 
 #[test]
+fn a_request_that_cannot_be_written_leaves_no_key_that_would_block_the_next_try() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tls.csr"), "theirs").unwrap();
+    let refused = make_identity(folder.path(), "main");
+    assert_eq!(two_lines(&refused)[0], "error: tls.csr exists already");
+    assert!(!folder.path().join("tls.key").exists());
+    std::fs::remove_file(folder.path().join("tls.csr")).unwrap();
+    assert!(make_identity(folder.path(), "main").status.success());
+}
+
+#[test]
 fn a_name_that_cannot_be_certified_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let refused = make_identity(folder.path(), "Main Street");

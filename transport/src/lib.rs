@@ -3,6 +3,7 @@
 mod client;
 mod connections;
 mod identity;
+mod listen;
 mod peer;
 mod problem;
 mod refusals;
@@ -15,6 +16,7 @@ pub use axum::http;
 pub use client::{HttpsClient, MAX_REPLY_BYTES, Reply};
 pub use hyper::body::Bytes;
 pub use identity::{Identity, IdentityError, TrustAnchor};
+pub use listen::{CannotListen, listen};
 pub use peer::{Peer, PeerError, spki_id};
 pub use problem::Problem;
 pub use request::{NewIdentity, new_identity};

@@ -1,5 +1,5 @@
 use miette::Diagnostic;
-use obol_console::{FileError, Mode, Outcome, replace_atomically, write_new_atomically};
+use obol_console::{Outcome, write_new_pair};
 use obol_pos_sdk::{Epoch, Journal, JournalError, TerminalName};
 use obol_transport::new_identity;
 use serde::Serialize;
@@ -24,19 +24,17 @@ struct Made {
 }
 
 /// Makes what is the terminal's own: its journal, the request for its certificate, and its key.
-/// The key comes last: as long as it is missing, the command can be repeated. A journal that is
-/// there already stays in use.
+/// Key and request come last and together: until then the command can be repeated. A journal that
+/// is there already stays in use.
 pub(crate) fn make(folder: &Folder, format: Format) -> miette::Result<Outcome> {
     let provisioning = folder.provisioning()?;
     let journal = journal(folder, &provisioning.terminal)?;
-    if provisioning.key.exists() {
-        let path = provisioning.key;
-        return Err(FileError::Exists { path }.into());
-    }
     let made = new_identity(&format!("obol://terminal/{}", provisioning.terminal), &[])?;
     let request = folder.request_path();
-    replace_atomically(&request, made.request_pem.as_bytes(), Mode::Public)?;
-    write_new_atomically(&provisioning.key, made.key_pem.as_bytes(), Mode::Private)?;
+    write_new_pair(
+        (&provisioning.key, made.key_pem.as_bytes()),
+        (&request, made.request_pem.as_bytes()),
+    )?;
     let value = Made {
         result: "made",
         request: request.display().to_string(),
