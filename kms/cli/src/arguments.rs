@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::crl::Crl;
+use crate::audit::arguments::Audit;
 use crate::keys::arguments::Keys;
 use crate::officer::arguments::Officer;
 
@@ -41,6 +42,9 @@ pub(crate) enum Command {
     /// Officers: their keys, and what they approve
     #[command(subcommand)]
     Officer(Officer),
+    /// The audit log, from its files: check it, prove an entry, witness it
+    #[command(subcommand)]
+    Audit(Audit),
     /// Serve typed signing of credentials over a Unix socket
     Serve(Serve),
     /// Hold one token for the daemon that started this process

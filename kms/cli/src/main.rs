@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod arguments;
+mod audit;
 mod authorities;
 mod certify;
 mod crl;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Command::Token(Token::Show(arguments)) => show::show(&arguments),
         Command::Keys(command) => keys::run(&command),
         Command::Officer(command) => officer::run(&command),
+        Command::Audit(command) => audit::run(&command),
         Command::Serve(arguments) => serve::serve(&arguments),
         Command::Worker(arguments) => worker::work(&arguments),
     };

@@ -1,0 +1,115 @@
+//! Leaves and keys as they are printed.
+
+use std::io::Write;
+
+use obol_console::{Outcome, read_limited};
+use obol_log::{Decision, Leaf, LogKey};
+use p256::pkcs8::{DecodePublicKey, EncodePublicKey};
+use serde::Serialize;
+
+use super::arguments::Key;
+use crate::failure::Failure;
+use crate::failure::audit::NotAPublicKey;
+
+/// Longest PEM file of a public key, bytes.
+const PEM_MAX: usize = 4096;
+
+#[derive(Serialize)]
+pub(super) struct ShownLeaf {
+    time: u32,
+    actor: String,
+    operation: String,
+    key: String,
+    class: String,
+    payload_type: String,
+    payload_hash: String,
+    decision: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_hash: Option<String>,
+    reason: String,
+}
+
+impl ShownLeaf {
+    /// `None` where the entry is no leaf of the format this version knows.
+    pub(super) fn of(entry: &[u8]) -> Option<ShownLeaf> {
+        let leaf = Leaf::decode(entry).ok()?;
+        let (decision, of) = match leaf.decision {
+            Decision::Approved => ("approved", None),
+            Decision::Denied => ("denied", None),
+            Decision::Failed { of } => ("failed", Some(of)),
+        };
+        Some(ShownLeaf {
+            time: leaf.time.0,
+            actor: leaf.actor.to_owned(),
+            operation: leaf.operation.to_owned(),
+            key: hex(&leaf.key),
+            class: leaf.class.to_owned(),
+            payload_type: leaf.payload_type.to_owned(),
+            payload_hash: hex(&leaf.payload_hash),
+            decision,
+            of,
+            policy_hash: leaf.policy_hash.as_ref().map(hex),
+            reason: leaf.reason.to_owned(),
+        })
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct ShownKey {
+    pub(super) name: String,
+    pub(super) key_id: String,
+    pub(super) key: String,
+}
+
+impl ShownKey {
+    pub(super) fn print(&self, json: Print) -> Result<Outcome, Failure> {
+        match json {
+            Print::Json => print_json(self),
+            Print::Text => {
+                println!("{}", self.key);
+                Ok(Outcome::Done)
+            }
+        }
+    }
+}
+
+/// How results are printed.
+#[derive(Clone, Copy)]
+pub(super) enum Print {
+    Json,
+    Text,
+}
+
+impl From<bool> for Print {
+    fn from(json: bool) -> Print {
+        if json { Print::Json } else { Print::Text }
+    }
+}
+
+pub(super) fn key(arguments: &Key) -> Result<Outcome, Failure> {
+    let path = &arguments.public;
+    let wrong = || NotAPublicKey(path.clone());
+    let pem = String::from_utf8(read_limited(path, PEM_MAX)?).map_err(|_| wrong())?;
+    let public = p256::PublicKey::from_public_key_pem(&pem).map_err(|_| wrong())?;
+    let spki = public.to_public_key_der().map_err(|_| wrong())?;
+    let key = LogKey::from_spki_der(&arguments.name, spki.as_bytes()).ok_or_else(wrong)?;
+    let shown = ShownKey {
+        name: key.name().to_owned(),
+        key_id: key.key_id().to_string(),
+        key: key.to_vkey(),
+    };
+    shown.print(arguments.json.into())
+}
+
+pub(super) fn print_json(value: &impl Serialize) -> Result<Outcome, Failure> {
+    let failed = |error| Failure::with_help(error, "standard output must take the answer");
+    let text = serde_json::to_string_pretty(value).expect("texts and numbers are JSON");
+    writeln!(std::io::stdout(), "{text}").map_err(failed)?;
+    Ok(Outcome::Done)
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    obol_log::Hash(*bytes).to_string()
+}
