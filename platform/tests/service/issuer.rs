@@ -75,8 +75,10 @@ async fn credential(State(issuer): State<Issuer>, Json(asked): Json<Value>) -> i
     let (proof, _) = possession::decode(&possession).unwrap();
     let mut desk = issuer.0.lock().unwrap();
     desk.issued += 1;
-    let mut mint = Mint::default();
-    mint.issuer = desk.keys.last().unwrap().key;
+    let mut mint = Mint {
+        issuer: desk.keys.last().unwrap().key,
+        ..Mint::default()
+    };
     mint.claims.cti = Cti([desk.issued; 8]);
     mint.claims.device_key = proof.device_key;
     let reply = json!({
