@@ -10,6 +10,7 @@ mod gate;
 mod generate;
 mod keys;
 mod module;
+pub mod payload;
 mod pool;
 mod public_key;
 mod signer;

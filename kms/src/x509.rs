@@ -11,7 +11,7 @@ mod authority;
 mod crl;
 mod der;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod issuance;
 mod issuer_certificate;
 mod lint;
@@ -29,14 +29,17 @@ use crate::keys::FindError;
 use crate::pool::PoolError;
 use crate::token::SignError;
 
+pub(crate) use anatomy::{Tbs, TbsList};
 pub use authority::{AccessCa, RootCa};
 pub use crl::{CRL_MAX, CrlError, NotARevocationList, RevocationList, Revoked};
 pub use issuance::Findings;
 pub use issuer_certificate::{IssuerCertificate, IssuerCertificateError};
+pub(crate) use lint::algorithm_of;
 pub use lint::{Finding, InvalidLints};
 pub use profile::{InvalidProfile, ProfileName, RevocationReason};
 pub use request::{CertificateRequest, IdentityProfile, RequestError};
 pub use rules::{Rules, RulesError};
+pub(crate) use scope::is_name;
 pub use scope::{InvalidScope, Scope};
 pub use waiver::{
     InvalidWaiver, Officers, REASON_MAX, WAIVER_DAYS_MAX, WAIVERS_MAX, WaiverStatement,
@@ -175,7 +178,7 @@ impl Validity {
     }
 }
 
-fn to_pem(label: &str, der: &[u8]) -> String {
+pub(crate) fn to_pem(label: &str, der: &[u8]) -> String {
     let body = data_encoding::BASE64.encode(der);
     let mut pem = format!("-----BEGIN {label}-----\n");
     for start in (0..body.len()).step_by(64) {

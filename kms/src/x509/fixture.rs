@@ -9,16 +9,18 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyUsagePurpose};
 use crate::pool::PoolError;
 use crate::public_key::{Curve, PublicKey};
 use crate::token::SignError;
+use crate::x509::anatomy::Signed;
 use crate::x509::authority::{Parent, certify, params, self_signed};
+use crate::x509::crl::Revoked;
 use crate::x509::pen::Desk;
-use crate::x509::profile::CertificateProfile;
+use crate::x509::profile::{CertificateProfile, ProfileName};
 use crate::x509::scope::SCOPE_EXTENSION;
 use crate::x509::{Certificate, Rules, Scope, Validity};
 
-pub(super) const NOW: UnixTime = UnixTime(1_790_000_000);
+pub(crate) const NOW: UnixTime = UnixTime(1_790_000_000);
 
 /// A P-384 key in memory that counts what it signs.
-pub(super) struct MemoryDesk {
+pub(crate) struct MemoryDesk {
     key: p384::ecdsa::SigningKey,
     public: PublicKey,
     signatures: Cell<usize>,
@@ -37,7 +39,7 @@ impl MemoryDesk {
         }
     }
 
-    pub(super) fn public(&self) -> &PublicKey {
+    pub(crate) fn public(&self) -> &PublicKey {
         &self.public
     }
 
@@ -69,15 +71,15 @@ pub(super) fn root_params() -> CertificateParams {
 }
 
 /// One certificate of each profile, and the keys of the two authorities.
-pub(super) struct House {
-    pub(super) root_key: MemoryDesk,
-    pub(super) access_key: MemoryDesk,
-    pub(super) root: Certificate,
-    pub(super) access: Certificate,
+pub(crate) struct House {
+    pub(crate) root_key: MemoryDesk,
+    pub(crate) access_key: MemoryDesk,
+    pub(crate) root: Certificate,
+    pub(crate) access: Certificate,
 }
 
 impl House {
-    pub(super) fn new() -> House {
+    pub(crate) fn new() -> House {
         let (root_key, access_key) = (MemoryDesk::new(1), MemoryDesk::new(2));
         let rules = Rules::built_in();
         let validity = Validity::days(NOW, 3_650).unwrap();
@@ -90,6 +92,37 @@ impl House {
         };
         house.access = house.issue(&rules, CertificateProfile::AccessCa).unwrap();
         house
+    }
+
+    /// TBSCertificate of each profile.
+    pub(crate) fn unsigned(&self) -> Vec<(ProfileName, Vec<u8>)> {
+        use CertificateProfile::{AccessCa, Client, Issuer, Server, Terminal};
+        let rules = Rules::built_in();
+        let mut all = vec![(ProfileName::Root, tbs_of(self.root.as_der()))];
+        for profile in [AccessCa, Issuer, Server, Client, Terminal] {
+            let certificate = self.issue(&rules, profile).unwrap();
+            let name = rules.profiles.certificate(profile).name;
+            all.push((name, tbs_of(certificate.as_der())));
+        }
+        all
+    }
+
+    /// TBSCertList of the access CA, with one entry.
+    pub(crate) fn unsigned_list(&self) -> Vec<u8> {
+        let rules = Rules::built_in();
+        let server = self.issue(&rules, CertificateProfile::Server).unwrap();
+        let revoked = [Revoked {
+            certificate: &server,
+            reason: None,
+        }];
+        let parent = Parent {
+            public: self.access_key.public(),
+            certificate: &self.access,
+        };
+        let list = parent
+            .issue_crl(&rules, &self.access_key, 8, None, &revoked, NOW)
+            .unwrap();
+        tbs_of(list.as_der())
     }
 
     /// A certificate of this profile, valid for 30 days; an access CA's for 1800.
@@ -150,4 +183,8 @@ fn identity_key() -> PublicKey {
     let key = p256::ecdsa::SigningKey::from_slice(&[4; 32]).unwrap();
     let point = key.verifying_key().to_sec1_point(false);
     PublicKey::from_sec1(Curve::P256, point.as_bytes()).unwrap()
+}
+
+fn tbs_of(der: &[u8]) -> Vec<u8> {
+    Signed::read(der).unwrap().tbs.to_vec()
 }

@@ -17,6 +17,8 @@ use crate::x509::anatomy::{Signed, Tbs, TbsList};
 use crate::x509::der::NotDer;
 use crate::x509::profile::{CrlProfile, Profile, ProfileName, RULES_FILE_MAX};
 
+pub(crate) use extensions::alternative_names_fit;
+
 /// A rule broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {

@@ -186,6 +186,10 @@ impl Profiles {
     pub(crate) fn certificate(&self, name: CertificateProfile) -> &Profile {
         &self.certificates[name as usize]
     }
+
+    pub(crate) fn certificates(&self) -> &[Profile] {
+        &self.certificates
+    }
 }
 
 /// The profiles of certificates, as places in [`Profiles`].

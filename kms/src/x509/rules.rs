@@ -6,8 +6,14 @@ use std::path::{Path, PathBuf};
 
 use obol_credential::UnixTime;
 
-use crate::x509::lint::{Finding, InvalidLints, Lints};
-use crate::x509::profile::{InvalidProfile, ProfileName, Profiles, RULES_FILE_MAX};
+use crate::x509::Certificate;
+use crate::x509::anatomy::{BASIC_CONSTRAINTS, EXTENDED_KEY_USAGE, Tbs, TbsList};
+use crate::x509::der::{self, BIT_STRING, SEQUENCE};
+use crate::x509::issuance::Findings;
+use crate::x509::lint::{Finding, InvalidLints, Lints, alternative_names_fit};
+use crate::x509::profile::{
+    ExtendedKeyUsage, InvalidProfile, Profile, ProfileName, Profiles, RULES_FILE_MAX,
+};
 use crate::x509::waiver::{InvalidWaiver, Officers, Waivers};
 
 const LINTS: &str = "lints.toml";
@@ -88,6 +94,78 @@ impl Rules {
         Ok(Rules { waivers, ..self })
     }
 
+    /// The profile that a certificate claims by what makes its kind: CA and path length, the purpose of
+    /// credentials, or its one name.
+    pub(crate) fn profile_of(&self, tbs: &Tbs<'_>) -> Option<ProfileName> {
+        let value = |oid| tbs.extension(oid);
+        let fits = |profile: &&Profile| {
+            let usages = profile
+                .extended_key_usage
+                .as_ref()
+                .map(ExtendedKeyUsage::der);
+            value(BASIC_CONSTRAINTS) == Some(profile.basic_constraints_der().as_slice())
+                && value(EXTENDED_KEY_USAGE) == usages.as_deref()
+                && alternative_names_fit(tbs, profile).is_ok()
+        };
+        self.profiles
+            .certificates()
+            .iter()
+            .find(fits)
+            .map(|profile| profile.name)
+    }
+
+    /// Lints a TBSCertificate as if it were signed; `None` for a root, which is its own issuer.
+    pub(crate) fn lint_unsigned(
+        &self,
+        tbs: &[u8],
+        issuer: Option<&Certificate>,
+        profile: ProfileName,
+        now: UnixTime,
+    ) -> Result<(), Findings> {
+        let data = self
+            .profiles
+            .certificates()
+            .iter()
+            .find(|data| data.name == profile);
+        let der = as_if_signed(tbs);
+        let findings = data.map_or(Vec::new(), |data| {
+            self.lints
+                .certificate(&der, issuer.map(Certificate::as_der), data)
+        });
+        self.refuse(findings, profile, now)
+    }
+
+    /// Lints a TBSCertList as if it were signed by `authority`, root or access CA.
+    pub(crate) fn lint_unsigned_list(
+        &self,
+        tbs: &[u8],
+        issuer: &Certificate,
+        authority: ProfileName,
+        now: UnixTime,
+    ) -> Result<(), Findings> {
+        let crl = &self.profiles.crl;
+        let days = match authority {
+            ProfileName::Root => crl.root_days,
+            _ => crl.access_ca_days,
+        };
+        let findings = self
+            .lints
+            .list(&as_if_signed(tbs), issuer.as_der(), crl, days);
+        self.refuse(findings, ProfileName::Crl, now)
+    }
+
+    fn refuse(
+        &self,
+        findings: Vec<Finding>,
+        profile: ProfileName,
+        now: UnixTime,
+    ) -> Result<(), Findings> {
+        match self.unwaived(findings, profile, now) {
+            none if none.is_empty() => Ok(()),
+            some => Err(Findings(some)),
+        }
+    }
+
     /// The findings that no waiver covers at `now`.
     pub(super) fn unwaived(
         &self,
@@ -101,6 +179,15 @@ impl Rules {
             .filter(|finding| !covered(finding))
             .collect()
     }
+}
+
+/// The structure with the algorithm it names and a signature of no bits. Rules never look at the
+/// signature.
+fn as_if_signed(tbs: &[u8]) -> Vec<u8> {
+    let of_certificate = Tbs::read(tbs).map(|tbs| tbs.algorithm);
+    let algorithm = of_certificate.or_else(|_| TbsList::read(tbs).map(|list| list.algorithm));
+    let signature = der::element(BIT_STRING, &[&[0]]);
+    der::element(SEQUENCE, &[tbs, algorithm.unwrap_or(&[]), &signature])
 }
 
 fn read(path: &Path) -> Result<String, RulesError> {

@@ -10,6 +10,7 @@ use crate::x509::anatomy::{
 };
 use crate::x509::der::{self, OCTET_STRING, Reader, SEQUENCE};
 use crate::x509::lint::{Examined, Verdict};
+use crate::x509::profile::Profile;
 use crate::x509::request::role_and_name;
 use crate::x509::scope::Scope;
 
@@ -103,10 +104,14 @@ fn key_identifier(tbs: &Tbs<'_>) -> Result<Vec<u8>, String> {
 }
 
 pub(super) fn alternative_names(examined: &Examined<'_>) -> Verdict {
-    let Some(wanted) = &examined.profile.names else {
-        return absent(examined.tbs, SUBJECT_ALT_NAME);
+    alternative_names_fit(examined.tbs, examined.profile)
+}
+
+pub(crate) fn alternative_names_fit(tbs: &Tbs<'_>, profile: &Profile) -> Verdict {
+    let Some(wanted) = &profile.names else {
+        return absent(tbs, SUBJECT_ALT_NAME);
     };
-    let extension = only(examined.tbs, SUBJECT_ALT_NAME)?;
+    let extension = only(tbs, SUBJECT_ALT_NAME)?;
     if extension.critical {
         return Err("it is critical although there is a subject".to_owned());
     }
