@@ -184,8 +184,8 @@ fn certificate_advice(alert: &str) -> &'static str {
     }
 }
 
-/// `CertificateRequired` becomes `certificate_required`, `UnknownCA` becomes `unknown_ca`: the names
-/// of RFC 8446.
+/// `CertificateRequired` becomes `certificate_required`, `UnknownCA` becomes `unknown_ca`: the
+/// names of RFC 8446.
 fn rfc_name(alert: AlertDescription) -> String {
     let mut name = String::new();
     let mut after_lower = false;

@@ -140,7 +140,8 @@ pub enum AcknowledgementRefused {
     /// The platform holds other bytes at this place.
     #[error("the platform holds another record {seq} of this journal")]
     #[diagnostic(help(
-        "the journal was copied or restored from a backup: take the terminal out of service and keep the file"
+        "the journal was copied or restored from a backup: take the terminal out of service and \
+         keep the file"
     ))]
     Conflict {
         /// The record.

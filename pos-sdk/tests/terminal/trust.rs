@@ -75,7 +75,11 @@ fn a_bundle_made_by_a_clock_that_is_ahead_is_refused_and_keeps_no_good_one_out()
     let (good, ahead) = (from(T), from(T.plus(3_600)));
     let refused = ahead.may_replace(Some(&good), T).unwrap_err();
     assert!(
-        matches!(refused, TrustRefused::FromTheFuture { issued_at, now } if (issued_at, now) == (ahead.issued_at(), T)),
+        matches!(
+            refused,
+            TrustRefused::FromTheFuture { issued_at, now }
+                if (issued_at, now) == (ahead.issued_at(), T)
+        ),
         "{refused}"
     );
     let refused = ahead.may_replace(None, T).unwrap_err();
