@@ -10,6 +10,7 @@ mod phone;
 mod reexamination;
 mod terminal;
 mod trust;
+mod witness;
 
 pub use app::{App, StartError};
 pub use bank::NOTIFY_PATH;
@@ -19,3 +20,4 @@ pub use phone::passenger_router;
 pub use reexamination::{Reexamination, Scope, reexamine_in_background};
 pub use terminal::terminal_router;
 pub use trust::TrustError;
+pub use witness::{LogWitness, WitnessError};

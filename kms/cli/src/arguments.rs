@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::crl::Crl;
 use crate::audit::arguments::Audit;
+use crate::crl::Crl;
 use crate::keys::arguments::Keys;
 use crate::officer::arguments::Officer;
 
