@@ -85,11 +85,11 @@ async fn a_statement_has_a_period_and_the_proof_names_no_query() {
 }
 
 #[tokio::test]
-async fn one_account_gets_eight_live_credentials_and_no_more() {
+async fn one_account_gets_forty_eight_live_credentials_and_no_more() {
     let town = Town::new().await;
     town.issuer.publish(&[&town.authorities.issuer_key(11)]);
     let ((ada, _), (bob, _)) = (Phone::rider(&town).await, Phone::rider(&town).await);
-    for _ in 0..8 {
+    for _ in 0..48 {
         ada.ask_credential().await.map(drop).unwrap();
     }
     let refused = ada.ask_credential().await.map(drop).unwrap_err();
@@ -106,7 +106,7 @@ async fn credentials_asked_for_at_once_do_not_slip_past_the_limit() {
     town.issuer.publish(&[&town.authorities.issuer_key(11)]);
     let (ada, _) = Phone::rider(&town).await;
     let mut issued = 0;
-    for _ in 0..6 {
+    for _ in 0..18 {
         let (a, b, c) = tokio::join!(
             ada.ask_credential(),
             ada.ask_credential(),

@@ -10,7 +10,7 @@ use crate::{AdmitRefused, AuthoriseIssueRefused, BindRefused, EnrolRefused, Enro
 
 /// The most credentials of one account that have not expired. A phone needs one, and the next one
 /// before it expires; each takes a status index of the issuer.
-pub const LIVE_CREDENTIALS_MAX: u32 = 8;
+pub const LIVE_CREDENTIALS_MAX: u32 = 48;
 
 /// A request that proves possession of its key *and* is fresh. Only [`SqliteStore::admit`] makes
 /// one.
