@@ -22,7 +22,7 @@ check:
 
 unit: .venv
 	cargo build --locked --workspace --bins
-	cargo nextest run --locked --workspace
+	cargo nextest run --locked --workspace --no-fail-fast
 	cargo test --locked --workspace --doc --quiet
 
 interop: .venv
