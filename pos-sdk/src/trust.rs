@@ -1,3 +1,5 @@
+mod state;
+
 use miette::Diagnostic;
 use obol_credential::UnixTime;
 use obol_verifier_sdk::{
@@ -5,6 +7,8 @@ use obol_verifier_sdk::{
     x509::{AcceptedBundle, BundleRefusal, Root},
 };
 use thiserror::Error;
+
+pub use state::{DEGRADED_S, Freshness, Periods, Standing, TrustState};
 
 /// A trust bundle whose every key was proved by a certificate of the pinned root.
 #[derive(Clone, Debug)]

@@ -5,7 +5,13 @@ extern crate alloc;
 
 mod bundle;
 mod codec;
+mod status_list;
+mod suspended;
 
 pub use bundle::{
     BUNDLE_MAX, BundleRefused, CERTIFICATE_MAX, ENTRIES_MAX, Entry, OPERATOR_MAX, TrustBundle,
 };
+pub use status_list::{
+    STATUS_LIST_BITS_MAX, STATUS_LIST_MAX, StatusList, StatusListId, StatusListSize,
+};
+pub use suspended::{SuspendedKeys, TooManySuspended};
