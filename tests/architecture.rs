@@ -113,15 +113,16 @@ fn only_the_key_management_reaches_cryptoki() {
 }
 
 #[test]
-fn every_package_forbids_unsafe_code() {
+fn every_package_but_the_failing_module_forbids_unsafe_code() {
     assert!(read("Cargo.toml").contains("unsafe_code = \"forbid\""));
     for package in packages() {
         let manifest = fs::read_to_string(text(&package, "manifest_path")).expect("a manifest");
-        assert!(
-            manifest.contains("[lints]\nworkspace = true"),
-            "{}",
-            text(&package, "name")
-        );
+        // A PKCS#11 module is a C library; its one file of C says why each block is sound.
+        let demanded = match text(&package, "name") {
+            "obol-pkcs11-shim" => "[lints.rust]\nunsafe_code = \"deny\"",
+            _ => "[lints]\nworkspace = true",
+        };
+        assert!(manifest.contains(demanded), "{}", text(&package, "name"));
     }
 }
 
