@@ -31,6 +31,8 @@ pub(super) struct Dispatch {
 struct Queue {
     state: Mutex<State>,
     changed: Condvar,
+    /// For the tending thread alone: what wakes one thread for a job must never wake this one.
+    closing: Condvar,
     threads: u32,
 }
 
@@ -70,6 +72,7 @@ impl Dispatch {
                 service: Duration::ZERO,
             }),
             changed: Condvar::new(),
+            closing: Condvar::new(),
             threads: u32::try_from(count).unwrap_or(u32::MAX),
         });
         let mut dispatch = Dispatch {
@@ -115,6 +118,7 @@ impl Drop for Dispatch {
     fn drop(&mut self) {
         self.queue.lock().closed = true;
         self.queue.changed.notify_all();
+        self.queue.closing.notify_all();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("an engine thread panicked");
@@ -177,7 +181,7 @@ impl Queue {
             drop(state);
             engine.tend();
             state = self
-                .changed
+                .closing
                 .wait_timeout_while(self.lock(), ROUND, |state| !state.closed)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
@@ -201,6 +205,7 @@ mod tests {
                 service,
             }),
             changed: Condvar::new(),
+            closing: Condvar::new(),
             threads: 2,
         }
     }

@@ -32,6 +32,7 @@ pub struct Tool {
     program: PathBuf,
     folder: PathBuf,
     wrapper: Vec<String>,
+    variables: Vec<(String, PathBuf)>,
 }
 
 /// How a command ended.
@@ -55,7 +56,14 @@ impl Tool {
             program: binaries().join(name),
             folder,
             wrapper: Vec::new(),
+            variables: Vec::new(),
         }
+    }
+
+    /// The same, with these variables in its environment.
+    pub(crate) fn with(mut self, variables: &[(String, PathBuf)]) -> Self {
+        self.variables = variables.to_vec();
+        self
     }
 
     /// The same, run by `wrapper` (a command that runs the command that follows it).
@@ -192,6 +200,8 @@ impl Tool {
             .current_dir(&self.folder);
         command.env("SOFTHSM2_CONF", self.folder.join("tokens/softhsm2.conf"));
         command.env("RUST_LOG", "info").env_remove("RUST_BACKTRACE");
+        let variables = self.variables.iter();
+        command.envs(variables.map(|(name, value)| (name, value)));
         command
     }
 }
@@ -225,6 +235,12 @@ impl Service {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Everything it has logged.

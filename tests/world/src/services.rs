@@ -62,7 +62,7 @@ impl World {
     pub fn start_kms(&mut self) -> Result<(), WorldError> {
         let config = "socket = \"kms.sock\"\ntoken = \"tokens/issuer.token.toml\"\n\
                       issuers = [\"issuer.pem\"]\n";
-        self.write("kms.toml", config)?;
+        self.write("kms.toml", &format!("{config}{}", self.kms_options))?;
         self.kms = Some(self.serve("obol-kms", "kms", &["serve", "--config", "kms.toml"])?);
         Ok(())
     }

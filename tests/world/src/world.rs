@@ -20,6 +20,8 @@ pub struct World {
     pub(crate) issuer: Option<Service>,
     pub(crate) platform: Option<Service>,
     pub(crate) bank: Option<Service>,
+    pub(crate) kms_options: String,
+    variables: Vec<(String, PathBuf)>,
     _reservation: Reservation,
 }
 
@@ -46,6 +48,8 @@ impl World {
             issuer: None,
             platform: None,
             bank: None,
+            kms_options: String::new(),
+            variables: Vec::new(),
             _reservation: Reservation::of(ports)?,
         })
     }
@@ -79,7 +83,23 @@ impl World {
     /// A shipped binary, run in the world's folder.
     #[must_use]
     pub fn tool(&self, name: &str) -> Tool {
-        Tool::new(name, &self.folder)
+        Tool::new(name, &self.folder).with(&self.variables)
+    }
+
+    /// Every program that is started from now on has this variable in its environment.
+    pub fn set_variable(&mut self, name: &str, value: &Path) {
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// The next `obol-kms serve` has these lines in its configuration besides the usual ones.
+    pub fn set_kms_options(&mut self, lines: &str) {
+        lines.clone_into(&mut self.kms_options);
+    }
+
+    /// The key management daemon, if it runs.
+    #[must_use]
+    pub fn kms(&self) -> Option<&Service> {
+        self.kms.as_ref()
     }
 
     /// A terminal that was certified.
