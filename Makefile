@@ -1,10 +1,11 @@
 # Two commands: `make demo` shows the whole line, `make test` checks everything.
+# `make fuzz` looks for what neither has seen: SECONDS for each target, or for TARGET alone.
 # Each line is a command you could type yourself; set-up runs first and installs what is missing.
 
 SDK = obol-credential obol-tap obol-trust obol-fare obol-verifier-sdk obol-pos-sdk
 PYTHON = .venv/bin/python
 
-.PHONY: demo test bench setup-demo setup-test check unit e2e interop package
+.PHONY: demo test bench fuzz setup-demo setup-test check unit e2e interop package
 
 demo: setup-demo
 	cargo build --locked --workspace --bins
@@ -35,6 +36,11 @@ package:
 bench: setup-demo
 	cargo bench --locked -p obol-bench --bench verify
 	cargo bench --locked -p obol-kms --bench sign
+
+SECONDS ?= 60
+fuzz:
+	cp Cargo.lock fuzz/libfuzzer/Cargo.lock
+	fuzz/run.sh $(SECONDS) $(TARGET)
 
 .venv: tests/interop/requirements.txt
 	python3 -m venv .venv

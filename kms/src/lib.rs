@@ -6,6 +6,8 @@ pub mod daemon;
 mod digest;
 pub mod engine;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod generate;
 mod keys;

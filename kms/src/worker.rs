@@ -17,6 +17,7 @@
 //! `call_limit` is stuck inside the module and not in a queue.
 
 mod child;
+pub(crate) mod fuzzing;
 mod link;
 mod supervisor;
 mod wire;

@@ -6,6 +6,7 @@ use core::str::FromStr;
 use data_encoding::BASE64;
 use thiserror::Error;
 
+use crate::base64;
 use crate::hash::Hash;
 use crate::note::NAME_MAX;
 use crate::tree::SIZE_MAX;
@@ -71,9 +72,7 @@ impl Checkpoint {
         if origin.len() > ORIGIN_MAX {
             return Err(CheckpointError::Origin(origin.len()));
         }
-        let root = BASE64
-            .decode(root.as_bytes())
-            .map_err(|_| CheckpointError::Root)?;
+        let root = base64::decode(root).ok_or(CheckpointError::Root)?;
         Ok(Self {
             origin: origin.to_owned(),
             size: parse_size(size).ok_or(CheckpointError::Size)?,

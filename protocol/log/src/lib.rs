@@ -3,6 +3,7 @@
 
 extern crate alloc;
 
+mod base64;
 mod checkpoint;
 mod cosignature;
 mod der;

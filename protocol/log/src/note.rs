@@ -6,6 +6,8 @@ use core::fmt;
 use data_encoding::BASE64;
 use thiserror::Error;
 
+use crate::base64;
+
 /// Longest note, bytes.
 pub const NOTE_MAX: usize = 64 * 1024;
 /// Most signature lines of a note; the specification demands at least 16.
@@ -185,7 +187,7 @@ impl SignatureLine {
         if !is_name(name) {
             return None;
         }
-        let bytes = BASE64.decode(signature.as_bytes()).ok()?;
+        let bytes = base64::decode(signature)?;
         let (key_id, signature) = bytes.split_first_chunk::<4>()?;
         (!signature.is_empty()).then(|| Self {
             name: name.to_owned(),

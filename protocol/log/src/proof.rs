@@ -4,6 +4,7 @@ use data_encoding::BASE64;
 
 use thiserror::Error;
 
+use crate::base64;
 use crate::checkpoint::parse_size;
 use crate::hash::{EMPTY_ROOT, Hash, node_hash};
 use crate::note::Note;
@@ -274,7 +275,7 @@ pub fn parse_proof(bytes: &[u8]) -> Option<(u64, Vec<Hash>, Note)> {
     let index = parse_size(lines.next()?.strip_prefix("index ")?)?;
     let path: Vec<Hash> = lines
         .take(PROOF_MAX + 1)
-        .map(|line| Some(Hash(BASE64.decode(line.as_bytes()).ok()?.try_into().ok()?)))
+        .map(|line| Some(Hash(base64::decode(line)?.try_into().ok()?)))
         .collect::<Option<_>>()?;
     let note = Note::parse(&bytes[end + 2..]).ok()?;
     (path.len() <= PROOF_MAX).then_some((index, path, note))

@@ -5,6 +5,7 @@ use alloc::{format, string::String, vec::Vec};
 use data_encoding::{BASE64, HEXLOWER};
 use thiserror::Error;
 
+use crate::base64;
 use crate::note::{KeyId, is_name};
 
 const VKEY_MAX: usize = 1024;
@@ -51,7 +52,7 @@ pub(crate) fn parse(text: &str, expected: u8) -> Result<Vkey<'_>, VkeyError> {
     let (key_id, bytes) = rest.split_once('+').ok_or(VkeyError::Shape)?;
     let key_id = HEXLOWER.decode(key_id.as_bytes()).ok();
     let key_id = key_id.and_then(|bytes| bytes.try_into().ok());
-    let bytes = BASE64.decode(bytes.as_bytes()).ok();
+    let bytes = base64::decode(bytes);
     let (Some(key_id), Some(bytes), true) = (key_id, bytes, is_name(name)) else {
         return Err(VkeyError::Shape);
     };

@@ -7,6 +7,7 @@ use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
 use data_encoding::BASE64;
 use thiserror::Error;
 
+use crate::base64;
 use crate::checkpoint::{Checkpoint, CheckpointError, parse_size};
 use crate::cosignature::WitnessSigner;
 use crate::hash::Hash;
@@ -217,6 +218,6 @@ impl Submission {
 }
 
 fn parse_hash(line: &str) -> Option<Hash> {
-    let bytes = BASE64.decode(line.as_bytes()).ok()?;
+    let bytes = base64::decode(line)?;
     bytes.try_into().ok().map(Hash)
 }

@@ -1,0 +1,42 @@
+//! Configurations of services and terminals, and what services answer each other.
+
+use std::path::Path;
+
+use obol_pos_sdk::Provisioning;
+use obol_transport::{Bytes, Problem, Reply, http::StatusCode};
+
+use crate::Taken;
+use crate::files::with_file;
+
+pub(crate) fn problem_document(data: &[u8]) -> Taken {
+    let reply = Reply {
+        status: StatusCode::BAD_REQUEST,
+        content_type: "application/problem+json".to_owned(),
+        body: Bytes::copy_from_slice(data),
+    };
+    let problem = Problem::from_reply(&reply);
+    assert_eq!(problem.status, StatusCode::BAD_REQUEST);
+    match problem.code.as_ref() {
+        "unexpected-reply" => Taken::Refused,
+        _ => Taken::Accepted,
+    }
+}
+
+pub(crate) fn issuer_config(data: &[u8]) -> Taken {
+    with_file("issuer.toml", data, |path| {
+        obol_issuer::Config::load(path).into()
+    })
+}
+
+pub(crate) fn platform_config(data: &[u8]) -> Taken {
+    with_file("platform.toml", data, |path| {
+        obol_platform::Config::load(path).into()
+    })
+}
+
+pub(crate) fn terminal_provisioning(data: &[u8]) -> Taken {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return Taken::Refused;
+    };
+    Provisioning::parse(text, Path::new("folder")).into()
+}

@@ -1,0 +1,59 @@
+//! What a terminal records and sends (docs/spec/tap.md).
+
+use obol_mint::DEVICE;
+use obol_tap::{
+    Acknowledgement, Epoch, Head, TapRecord, TerminalKey, TerminalName, UnsignedSegment,
+    VerifiedSegment,
+};
+
+use crate::Taken;
+
+const EPOCH: Epoch = Epoch([9; 8]);
+
+pub(crate) fn tap_record(data: &[u8]) -> Taken {
+    let decoded = TapRecord::decode(data);
+    if let Ok(record) = &decoded {
+        assert_eq!(record.encode(), data);
+    }
+    decoded.into()
+}
+
+pub(crate) fn tap_segment(data: &[u8]) -> Taken {
+    VerifiedSegment::decode(data, &key()).into()
+}
+
+/// The records of a segment, each behind two bytes of length: what a terminal may sign, a platform
+/// reads, and the other way round.
+pub(crate) fn tap_segment_content(data: &[u8]) -> Taken {
+    let records = obol_log::bundle_entries(data).map(|entry| entry.map(|(_, bytes)| bytes));
+    let Ok(records) = records.collect::<Result<Vec<_>, _>>() else {
+        return Taken::Refused;
+    };
+    let terminal = TerminalName::new("bus-7").expect("a name");
+    let origin = Head::origin(&terminal, EPOCH);
+    let unsigned = UnsignedSegment::new(&terminal, EPOCH, 1, origin, &records);
+    if let Ok(segment) = &unsigned {
+        let key = key();
+        let signature = DEVICE.sign(&segment.signature_input(key.id()));
+        let signature = signature.as_slice().try_into().expect("64 bytes");
+        let bytes = segment.assemble(key.id(), &signature);
+        let read = VerifiedSegment::decode(&bytes, &key).expect("it was signed as it is read");
+        let read: Vec<_> = read.records().iter().map(|record| &record.bytes).collect();
+        assert_eq!(read, records);
+    }
+    unsigned.into()
+}
+
+pub(crate) fn tap_acknowledgement(data: &[u8]) -> Taken {
+    let decoded = serde_json::from_slice::<Acknowledgement>(data);
+    if let Ok(acknowledgement) = &decoded {
+        let again = serde_json::to_vec(acknowledgement).expect("it has been JSON");
+        let again: Acknowledgement = serde_json::from_slice(&again).expect("it was written so");
+        assert_eq!(again, *acknowledgement);
+    }
+    decoded.into()
+}
+
+fn key() -> TerminalKey {
+    TerminalKey::from_sec1(&DEVICE.point()).expect("a point")
+}
