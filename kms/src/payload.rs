@@ -10,7 +10,6 @@
 
 mod certificate;
 mod day_root;
-mod json;
 mod tuf;
 
 use obol_credential::{Claims, Malformed, credential_signature_input};
@@ -21,7 +20,7 @@ use crate::public_key::PublicKey;
 
 pub use certificate::{CertificatePayload, LintRefusal, ListPayload};
 pub use day_root::{BOOK_MAX, DayRoot};
-pub use json::NotStrictJson;
+pub use obol_trust::json::NotStrictJson;
 pub use tuf::{TufMetadata, TufRefusal};
 
 /// Longest payload of any type, in bytes.

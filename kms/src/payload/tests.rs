@@ -1,6 +1,8 @@
 use obol_credential::{Claims, Cti, DeviceKey, FareTerms};
 use obol_log::Hash;
 
+use obol_trust::tuf::FormError;
+
 use super::*;
 use crate::x509::fixture::{House, NOW};
 use crate::x509::{ProfileName, Rules};
@@ -52,7 +54,9 @@ fn tuf_key(seed: u8) -> (String, String) {
     let json = format!(
         "{{\"keytype\":\"ecdsa\",\"keyval\":{{\"public\":\"{pem}\"}},\"scheme\":\"ecdsa-sha2-nistp256\"}}"
     );
-    let canonical = json::Json::parse(json.as_bytes()).unwrap().canonical();
+    let canonical = obol_trust::json::Json::parse(json.as_bytes(), 4096)
+        .unwrap()
+        .canonical();
     let id = crate::SpkiId::of(&canonical).to_string();
     (id, json)
 }
@@ -325,20 +329,22 @@ fn tuf_metadata_that_two_clients_could_read_differently_is_refused() {
     ));
     assert!(matches!(
         refusal("\"version\": 3", "\"version\": 3, \"x\": 1"),
-        TufRefusal::Form(_)
+        TufRefusal::UnknownMembers
     ));
-    assert!(matches!(
-        refusal("\"x-obol-issued\": 1790000000, ", ""),
-        TufRefusal::Form(_)
-    ));
-    let version = TufRefusal::Rule("version is not 1 to 2^31 - 1");
+    let dated = TufRefusal::Rule("a timestamp has x-obol-issued: terminals set their clocks by it");
+    assert_eq!(refusal("\"x-obol-issued\": 1790000000, ", ""), dated);
+    let form = |member: &str, wanted| {
+        let member = member.to_owned();
+        TufRefusal::Form(FormError { member, wanted })
+    };
+    let version = form("version", "1 to 2^31 - 1");
     assert_eq!(refusal("\"version\": 3", "\"version\": 0"), version);
-    let expires = TufRefusal::Rule("expires is not YYYY-MM-DDTHH:MM:SSZ");
+    let expires = form("expires", "YYYY-MM-DDTHH:MM:SSZ");
     assert_eq!(
         refusal("2027-01-01T00:00:00Z", "2027-01-01T00:00:00+00:00"),
         expires
     );
-    let alone = TufRefusal::Rule("a timestamp lists snapshot.json alone");
+    let alone = form("meta", "snapshot.json alone");
     assert_eq!(refusal("snapshot.json", "targets.json"), alone);
 }
 
@@ -351,14 +357,16 @@ fn a_tuf_root_that_clients_differ_on_is_refused() {
     };
     let ((first, _), (second, _)) = (tuf_key(1), tuf_key(2));
     // An id that is not the key's hash: what an edit outside the tool leaves behind.
-    assert!(matches!(
-        refusal(
-            &format!("\"{first}\": {{"),
-            &format!("\"{}\": {{", "ab".repeat(32))
-        ),
-        TufRefusal::Key(_)
-    ));
-    let keys = TufRefusal::Rule("a role names a key twice, or one that is not there");
+    let form = |member: &str, wanted| {
+        let member = member.to_owned();
+        TufRefusal::Form(FormError { member, wanted })
+    };
+    let other = "ab".repeat(32);
+    assert_eq!(
+        refusal(&format!("\"{first}\": {{"), &format!("\"{other}\": {{")),
+        form(&other, "the SHA-256 of its key")
+    );
+    let keys = form("keyids", "1 to 256 strings, each once");
     assert_eq!(
         refusal(
             &format!("\"{first}\", \"{second}\""),
@@ -367,12 +375,24 @@ fn a_tuf_root_that_clients_differ_on_is_refused() {
         keys
     );
     let threshold = TufRefusal::Rule("a threshold is 1 to the number of the role's keys");
-    assert_eq!(refusal("\"threshold\": 1", "\"threshold\": 0"), threshold);
     assert_eq!(refusal("\"threshold\": 1", "\"threshold\": 4"), threshold);
+    assert_eq!(
+        refusal("\"threshold\": 1", "\"threshold\": 0"),
+        form("threshold", "1 to 2^31 - 1")
+    );
     let root = TufRefusal::Rule("the root's threshold must be at least 2");
     assert_eq!(refusal("\"threshold\": 2", "\"threshold\": 1"), root);
-    let roles = TufRefusal::Rule("a root has the roles root, snapshot, targets, timestamp");
-    assert_eq!(refusal("\"snapshot\": {", "\"mirrors\": {"), roles);
+    assert_eq!(
+        refusal("\"snapshot\": {", "\"mirrors\": {"),
+        form("snapshot", "a role")
+    );
+    let more = good.replacen(
+        "\"root\": {",
+        "\"mirrors\": {\"keyids\": [], \"threshold\": 1}, \"root\": {",
+        1,
+    );
+    let unknown = tuf_refusal(PayloadType::TufRoot, &more);
+    assert_eq!(unknown, TufRefusal::UnknownMembers);
 }
 
 #[test]

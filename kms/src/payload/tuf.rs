@@ -1,27 +1,22 @@
-//! The `signed` part of TUF metadata (specification 1.0.34), read strictly and signed in OLPC
-//! canonical form. The text that comes in is ordinary JSON; what is signed is built here.
+//! The `signed` part of TUF metadata (specification 1.0.34), read by `obol-trust` as every client
+//! reads it, and held to the rules of this house. The text that comes in is ordinary JSON; what is
+//! signed is its OLPC canonical form, built here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use data_encoding::HEXLOWER;
 use obol_kms_registry::{Class, PayloadType};
-use serde::Deserialize;
-use sha2::{Digest, Sha256};
-use time::macros::format_description;
-
-use crate::payload::json::{Json, NotStrictJson};
-use crate::public_key::{Curve, PublicKey};
-use crate::x509::one_pem_block;
+use obol_trust::json::{Json, NotStrictJson};
+use obol_trust::tuf::{
+    Delegations, FormError, Head, Key, Meta, RoleKeys, Root, Scope, Snapshot, TOP_LEVEL_ROLES,
+    Targets, Timestamp,
+};
 
 /// Largest metadata, in bytes.
 const METADATA_MAX: usize = 1024 * 1024;
 /// Version of the specification that these rules are from.
 const SPECIFICATION: &str = "1.0.";
-/// Versions are counted in 31 bits, so that every client can.
-const VERSION_MAX: u64 = 0x7fff_ffff;
 /// Fewest signatures that make a root.
-const ROOT_THRESHOLD_MIN: usize = 2;
-const TOP_LEVEL_ROLES: [&str; 4] = ["root", "snapshot", "targets", "timestamp"];
+const ROOT_THRESHOLD_MIN: u32 = 2;
 /// What the online key may list; the offline key lists everything else.
 const ONLINE_FOLDERS: [&str; 2] = ["denylist/", "fares/"];
 
@@ -30,7 +25,7 @@ const ONLINE_FOLDERS: [&str; 2] = ["denylist/", "fares/"];
 pub struct TufMetadata {
     payload: PayloadType,
     canonical: Vec<u8>,
-    version: u64,
+    version: u32,
     /// For targets: what they list, and whether they delegate.
     paths: Vec<String>,
     delegates: bool,
@@ -39,15 +34,15 @@ pub struct TufMetadata {
 /// Why it is not TUF metadata of its role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TufRefusal {
-    /// Longer than any metadata.
-    #[error("metadata of {0} bytes, more than {METADATA_MAX}")]
-    TooLong(usize),
     /// Not JSON, or ambiguous.
     #[error("the metadata is no strict JSON: {0}")]
     Json(#[from] NotStrictJson),
-    /// Members missing, unknown, or of the wrong kind.
+    /// A member is missing or of the wrong kind.
     #[error("the metadata does not have its role's form: {0}")]
-    Form(String),
+    Form(#[from] FormError),
+    /// Members that a client keeps but does not read: nobody here has checked them.
+    #[error("the metadata has members that its role does not have, or dates beyond the year 2106")]
+    UnknownMembers,
     /// Metadata of another role.
     #[error("it is metadata of role {found:?}, asked for was {wanted:?}")]
     Role {
@@ -59,141 +54,24 @@ pub enum TufRefusal {
     /// A rule of the specification or of this house.
     #[error("{0}")]
     Rule(&'static str),
-    /// A key is not what its id says, or no P-256 key.
-    #[error("key {0} is no P-256 key with that id")]
+    /// A key is no P-256 key.
+    #[error("key {0} is no P-256 key of type ecdsa and nothing else")]
     Key(String),
-}
-
-#[derive(Deserialize)]
-struct Heading {
-    #[serde(rename = "_type")]
-    role: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Root {
-    #[serde(rename = "_type")]
-    _role: String,
-    spec_version: String,
-    version: u64,
-    expires: String,
-    consistent_snapshot: bool,
-    keys: BTreeMap<String, Key>,
-    roles: BTreeMap<String, Role>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Key {
-    keytype: String,
-    scheme: String,
-    keyval: KeyValue,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyValue {
-    public: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Role {
-    keyids: Vec<String>,
-    threshold: usize,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Targets {
-    #[serde(rename = "_type")]
-    _role: String,
-    spec_version: String,
-    version: u64,
-    expires: String,
-    targets: BTreeMap<String, File>,
-    delegations: Option<Delegations>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    length: u64,
-    hashes: Hashes,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Hashes {
-    sha256: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Delegations {
-    keys: BTreeMap<String, Key>,
-    roles: Vec<DelegatedRole>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DelegatedRole {
-    name: String,
-    keyids: Vec<String>,
-    threshold: usize,
-    terminating: bool,
-    paths: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Snapshot {
-    #[serde(rename = "_type")]
-    _role: String,
-    spec_version: String,
-    version: u64,
-    expires: String,
-    meta: BTreeMap<String, Meta>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Timestamp {
-    #[serde(rename = "_type")]
-    _role: String,
-    spec_version: String,
-    version: u64,
-    expires: String,
-    meta: BTreeMap<String, Meta>,
-    /// Seconds since 1970: the clock that terminals trust.
-    #[serde(rename = "x-obol-issued")]
-    _issued: u32,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Meta {
-    version: u64,
-    #[serde(rename = "length")]
-    _length: Option<u64>,
-    hashes: Option<Hashes>,
 }
 
 impl TufMetadata {
     pub(super) fn parse(payload: PayloadType, bytes: &[u8]) -> Result<TufMetadata, TufRefusal> {
-        if bytes.len() > METADATA_MAX {
-            return Err(TufRefusal::TooLong(bytes.len()));
-        }
-        let json = Json::parse(bytes)?;
+        let json = Json::parse(bytes, METADATA_MAX)?;
         let wanted = match payload {
             PayloadType::TufRoot => "root",
             PayloadType::TufSnapshot => "snapshot",
             PayloadType::TufTimestamp => "timestamp",
             _ => "targets",
         };
-        let Heading { role: found } = form(bytes)?;
-        if found != wanted {
+        if let Some(Json::Text(found)) = json.member("_type")
+            && found != wanted
+        {
+            let found = found.clone();
             return Err(TufRefusal::Role { found, wanted });
         }
         let mut metadata = TufMetadata {
@@ -203,18 +81,36 @@ impl TufMetadata {
             paths: Vec::new(),
             delegates: false,
         };
-        metadata.version = match payload {
-            PayloadType::TufRoot => form::<Root>(bytes)?.check(&json)?,
-            PayloadType::TufSnapshot => form::<Snapshot>(bytes)?.check()?,
-            PayloadType::TufTimestamp => form::<Timestamp>(bytes)?.check()?,
+        let (head, again) = match payload {
+            PayloadType::TufRoot => {
+                let root = Root::read(&json)?;
+                check_root(&root)?;
+                (root.head.clone(), root.to_json())
+            }
+            PayloadType::TufSnapshot => {
+                let snapshot = Snapshot::read(&json)?;
+                check_snapshot(&snapshot)?;
+                (snapshot.head.clone(), snapshot.to_json())
+            }
+            PayloadType::TufTimestamp => {
+                let timestamp = Timestamp::read(&json)?;
+                check_timestamp(&timestamp)?;
+                (timestamp.head.clone(), timestamp.to_json())
+            }
             _ => {
-                let targets: Targets = form(bytes)?;
-                let version = targets.check(&json)?;
+                let targets = Targets::read(&json)?;
+                check_targets(&targets)?;
                 metadata.delegates = targets.delegations.is_some();
+                let (head, again) = (targets.head.clone(), targets.to_json());
                 metadata.paths = targets.targets.into_keys().collect();
-                version
+                (head, again)
             }
         };
+        check_head(&head)?;
+        if again != json {
+            return Err(TufRefusal::UnknownMembers);
+        }
+        metadata.version = head.version;
         Ok(metadata)
     }
 
@@ -224,7 +120,7 @@ impl TufMetadata {
     }
 
     /// Its version.
-    pub fn version(&self) -> u64 {
+    pub fn version(&self) -> u32 {
         self.version
     }
 
@@ -252,174 +148,95 @@ impl TufMetadata {
     }
 }
 
-impl Root {
-    fn check(&self, json: &Json) -> Result<u64, TufRefusal> {
-        heading(&self.spec_version, self.version, &self.expires)?;
-        let roles: Vec<&str> = self.roles.keys().map(String::as_str).collect();
-        if roles != TOP_LEVEL_ROLES {
-            return Err(TufRefusal::Rule(
-                "a root has the roles root, snapshot, targets, timestamp",
-            ));
-        }
-        if !self.consistent_snapshot {
-            return Err(TufRefusal::Rule("consistent_snapshot must be true"));
-        }
-        check_keys(&self.keys, member(json, &["keys"]))?;
-        for role in self.roles.values() {
-            check_threshold(&role.keyids, role.threshold, &self.keys)?;
-        }
-        if self.roles["root"].threshold < ROOT_THRESHOLD_MIN {
-            return Err(TufRefusal::Rule("the root's threshold must be at least 2"));
-        }
-        Ok(self.version)
+fn demand(holds: bool, rule: &'static str) -> Result<(), TufRefusal> {
+    if holds {
+        Ok(())
+    } else {
+        Err(TufRefusal::Rule(rule))
     }
 }
 
-impl Targets {
-    fn check(&self, json: &Json) -> Result<u64, TufRefusal> {
-        heading(&self.spec_version, self.version, &self.expires)?;
-        for (path, File { length, hashes }) in &self.targets {
-            let plain = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-            if !plain || *length == 0 {
-                return Err(TufRefusal::Rule(
-                    "a target has a plain path and some length",
-                ));
-            }
-            check_hash(hashes)?;
-        }
-        if let Some(Delegations { keys, roles }) = &self.delegations {
-            check_keys(keys, member(json, &["delegations", "keys"]))?;
-            for role in roles {
-                check_threshold(&role.keyids, role.threshold, keys)?;
-                let named = !role.name.is_empty() && !TOP_LEVEL_ROLES.contains(&role.name.as_str());
-                if !named || role.paths.is_empty() || !role.terminating {
-                    return Err(TufRefusal::Rule(
-                        "a delegated role has a name of its own and paths, and ends the search",
-                    ));
-                }
-            }
-        }
-        Ok(self.version)
-    }
+fn check_head(head: &Head) -> Result<(), TufRefusal> {
+    let ours = head.spec_version.starts_with(SPECIFICATION);
+    demand(ours, "spec_version is not 1.0.x")
 }
 
-impl Snapshot {
-    fn check(&self) -> Result<u64, TufRefusal> {
-        heading(&self.spec_version, self.version, &self.expires)?;
-        check_meta(&self.meta)?;
-        if !self.meta.contains_key("targets.json") {
-            return Err(TufRefusal::Rule("a snapshot lists targets.json"));
-        }
-        Ok(self.version)
+fn check_root(root: &Root) -> Result<(), TufRefusal> {
+    demand(root.consistent_snapshot, "consistent_snapshot must be true")?;
+    check_keys(&root.keys)?;
+    for role in root.roles.values() {
+        check_role(role, &root.keys)?;
     }
+    let enough = root.role("root").threshold >= ROOT_THRESHOLD_MIN;
+    demand(enough, "the root's threshold must be at least 2")
 }
 
-impl Timestamp {
-    fn check(&self) -> Result<u64, TufRefusal> {
-        heading(&self.spec_version, self.version, &self.expires)?;
-        check_meta(&self.meta)?;
-        if self.meta.len() != 1 || !self.meta.contains_key("snapshot.json") {
-            return Err(TufRefusal::Rule("a timestamp lists snapshot.json alone"));
-        }
-        Ok(self.version)
+fn check_targets(targets: &Targets) -> Result<(), TufRefusal> {
+    for (path, file) in &targets.targets {
+        let plain = path
+            .split('/')
+            .all(|part| !matches!(part, "" | "." | "..") && part.is_ascii());
+        let rule = "a target has a plain path, some length and a SHA-256 alone";
+        let hashes = &file.hashes;
+        let alone = hashes.sha256.is_some() && hashes.sha512.is_none();
+        demand(plain && file.length > 0 && alone, rule)?;
     }
-}
-
-fn form<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, TufRefusal> {
-    serde_json::from_slice(bytes).map_err(|error| TufRefusal::Form(error.to_string()))
-}
-
-fn heading(spec_version: &str, version: u64, expires: &str) -> Result<(), TufRefusal> {
-    let date = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
-    if !spec_version.starts_with(SPECIFICATION) {
-        return Err(TufRefusal::Rule("spec_version is not 1.0.x"));
-    }
-    if !(1..=VERSION_MAX).contains(&version) {
-        return Err(TufRefusal::Rule("version is not 1 to 2^31 - 1"));
-    }
-    if time::PrimitiveDateTime::parse(expires, &date).is_err() {
-        return Err(TufRefusal::Rule("expires is not YYYY-MM-DDTHH:MM:SSZ"));
+    let Some(Delegations { keys, roles }) = &targets.delegations else {
+        return Ok(());
+    };
+    check_keys(keys)?;
+    for role in roles {
+        check_role(&role.keys, keys)?;
+        let named = !TOP_LEVEL_ROLES.contains(&role.name.as_str());
+        let paths = matches!(&role.scope, Scope::Paths(paths) if !paths.is_empty());
+        let rule = "a delegated role has a name of its own and paths, and ends the search";
+        demand(named && paths && role.terminating, rule)?;
     }
     Ok(())
+}
+
+fn check_snapshot(snapshot: &Snapshot) -> Result<(), TufRefusal> {
+    let plain = |name: &String| !name.contains('/') && name.len() > ".json".len();
+    let rule = "meta lists files NAME.json";
+    demand(snapshot.meta.keys().all(plain), rule)?;
+    snapshot.meta.values().try_for_each(check_meta)?;
+    let listed = snapshot.meta.contains_key("targets.json");
+    demand(listed, "a snapshot lists targets.json")
+}
+
+fn check_timestamp(timestamp: &Timestamp) -> Result<(), TufRefusal> {
+    check_meta(&timestamp.snapshot)?;
+    let dated = timestamp.issued.is_some();
+    demand(
+        dated,
+        "a timestamp has x-obol-issued: terminals set their clocks by it",
+    )
+}
+
+fn check_meta(meta: &Meta) -> Result<(), TufRefusal> {
+    let hashes = meta.hashes.as_ref();
+    let alone = hashes.is_none_or(|hashes| hashes.sha512.is_none());
+    demand(alone, "files are named by their SHA-256 alone")
 }
 
 /// A key whose id is not its hash has been edited outside of every tool.
-fn check_keys(keys: &BTreeMap<String, Key>, json: Option<&Json>) -> Result<(), TufRefusal> {
-    let Some(Json::Object(members)) = json else {
-        return Err(TufRefusal::Rule("keys is no object"));
-    };
+fn check_keys(keys: &BTreeMap<String, Key>) -> Result<(), TufRefusal> {
     let mut seen = BTreeSet::new();
     for (id, key) in keys {
-        let refused = || TufRefusal::Key(id.clone());
-        let canonical = members.get(id).ok_or_else(refused)?.canonical();
-        let named = HEXLOWER.encode(&Sha256::digest(canonical)) == *id;
-        let kind = key.keytype == "ecdsa" && key.scheme == "ecdsa-sha2-nistp256";
-        let point = one_pem_block(key.keyval.public.as_bytes(), "PUBLIC KEY")
-            .and_then(|spki| PublicKey::from_spki_der(&spki))
-            .filter(|public| public.curve() == Curve::P256);
-        let Some(point) = point.filter(|_| named && kind) else {
-            return Err(refused());
+        let bare = key.is_bare() && key.keytype() == "ecdsa" && key.id().0 == *id;
+        let Some(point) = key.as_p256().filter(|_| bare) else {
+            return Err(TufRefusal::Key(id.clone()));
         };
-        if !seen.insert(point.as_sec1().to_vec()) {
-            return Err(TufRefusal::Rule("one key is there under two ids"));
-        }
+        let point = point.to_sec1_point(true).as_bytes().to_vec();
+        demand(seen.insert(point), "one key is there under two ids")?;
     }
     Ok(())
 }
 
-/// A threshold counts keys, each once (CVE-2020-6174), and is never zero.
-fn check_threshold(
-    keyids: &[String],
-    threshold: usize,
-    keys: &BTreeMap<String, Key>,
-) -> Result<(), TufRefusal> {
-    let distinct: BTreeSet<_> = keyids.iter().collect();
-    if distinct.len() != keyids.len() || !keyids.iter().all(|id| keys.contains_key(id)) {
-        return Err(TufRefusal::Rule(
-            "a role names a key twice, or one that is not there",
-        ));
-    }
-    if threshold == 0 || threshold > distinct.len() {
-        return Err(TufRefusal::Rule(
-            "a threshold is 1 to the number of the role's keys",
-        ));
-    }
-    Ok(())
-}
-
-fn check_meta(meta: &BTreeMap<String, Meta>) -> Result<(), TufRefusal> {
-    for (
-        name,
-        Meta {
-            version, hashes, ..
-        },
-    ) in meta
-    {
-        let plain = name
-            .strip_suffix(".json")
-            .is_some_and(|stem| !stem.is_empty() && !stem.contains('/'));
-        if !plain || !(1..=VERSION_MAX).contains(version) {
-            return Err(TufRefusal::Rule(
-                "meta lists files NAME.json with versions from 1",
-            ));
-        }
-        hashes.as_ref().map_or(Ok(()), check_hash)?;
-    }
-    Ok(())
-}
-
-fn check_hash(hashes: &Hashes) -> Result<(), TufRefusal> {
-    match HEXLOWER.decode(hashes.sha256.as_bytes()) {
-        Ok(hash) if hash.len() == 32 => Ok(()),
-        _ => Err(TufRefusal::Rule(
-            "sha256 is not 64 hexadecimal digits, lower case",
-        )),
-    }
-}
-
-fn member<'a>(json: &'a Json, path: &[&str]) -> Option<&'a Json> {
-    path.iter().try_fold(json, |json, name| match json {
-        Json::Object(members) => members.get(*name),
-        _ => None,
-    })
+/// A threshold counts keys, each once (CVE-2020-6174), and never more than there are.
+fn check_role(role: &RoleKeys, keys: &BTreeMap<String, Key>) -> Result<(), TufRefusal> {
+    let there = role.keyids.iter().all(|id| keys.contains_key(id));
+    demand(there, "a role names a key that is not there")?;
+    let met = usize::try_from(role.threshold).is_ok_and(|least| least <= role.keyids.len());
+    demand(met, "a threshold is 1 to the number of the role's keys")
 }

@@ -5,8 +5,10 @@ extern crate alloc;
 
 mod bundle;
 mod codec;
+pub mod json;
 mod status_list;
 mod suspended;
+pub mod tuf;
 
 pub use bundle::{
     BUNDLE_MAX, BundleRefused, CERTIFICATE_MAX, ENTRIES_MAX, Entry, OPERATOR_MAX, TrustBundle,
