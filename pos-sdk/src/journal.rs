@@ -1,9 +1,12 @@
 //! The terminal's memory of rides: one SQLite file, hash-chained, append-only.
 
 mod check;
+mod clock;
 mod error;
 mod file;
+mod refusals;
 mod schema;
+mod tidy;
 mod uplink;
 mod writer;
 
@@ -13,20 +16,24 @@ use std::path::Path;
 use obol_credential::{Cti, Encoded, Kid, UnixTime};
 use obol_tap::{Epoch, FareCharged, Head, TapRecord, TerminalName};
 use obol_verifier_sdk::{CodeIdentity, Verified};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
+pub use clock::StoredClock;
 pub use error::{AcknowledgementRefused, JournalError};
 pub use file::{JournalFile, StoredRecord};
+pub use refusals::{REFUSALS_MAX, StoredRefusal};
 use schema::Content;
 use writer::Writer;
 
 /// A terminal's journal, open to take rides: one process at a time, while others may read it and
-/// upload from it as a [`JournalFile`]. What it holds is never changed and never deleted.
+/// upload from it as a [`JournalFile`]. What it holds is never changed, and nothing is deleted that
+/// the platform does not hold.
 #[derive(Debug)]
 pub struct Journal {
     file: JournalFile,
-    /// `None` after a failed write: what the file holds is then read again.
+    /// `None` after a failed write: what the file holds is then written anew and read again.
     tail: Option<Tail>,
+    refusals: u64,
     _writer: Writer,
 }
 
@@ -36,6 +43,9 @@ struct Tail {
     head: Head,
 }
 
+/// Taps between two copies of the WAL into the main file: some megabytes.
+const CHECKPOINT_EVERY: u64 = 256;
+
 /// A tap that is on disk: the commit's fsync has returned. Comes from [`Journal`] alone.
 #[derive(Debug)]
 #[must_use = "the rider has paid: open the gate"]
@@ -43,12 +53,21 @@ pub struct Durable {
     record: TapRecord,
 }
 
-/// A tap whose gate may open, and is marked as opened. Made from [`Durable`] by
-/// [`Journal::grant`] alone.
+/// A tap whose gate may open. Made from [`Durable`] alone; once the gate is open, it is given to
+/// [`Journal::opened`].
 #[derive(Debug)]
-#[must_use = "the journal says that the gate was opened"]
+#[must_use = "open the gate, then tell the journal"]
 pub struct Granted {
     record: TapRecord,
+}
+
+/// What one credential has paid at this terminal in the last two days.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// The latest tap.
+    pub last: Option<UnixTime>,
+    /// Taps since the time asked for.
+    pub count: u32,
 }
 
 impl Durable {
@@ -56,6 +75,13 @@ impl Durable {
     #[must_use]
     pub fn record(&self) -> &TapRecord {
         &self.record
+    }
+
+    /// Leave to open the gate: the tap is on disk.
+    pub fn grant(self) -> Granted {
+        Granted {
+            record: self.record,
+        }
     }
 }
 
@@ -117,8 +143,7 @@ impl Journal {
         Self::open_as(writer, path, terminal)
     }
 
-    /// Opens the journal of `terminal` to take rides, and checks its end: everything not uploaded
-    /// yet, and at least the last thousand records.
+    /// Opens the journal of `terminal` to take rides, and checks its last thousand records.
     ///
     /// # Errors
     /// [`JournalError`]: missing, in use, foreign, damaged, or what SQLite says.
@@ -131,9 +156,11 @@ impl Journal {
 
     fn open_as(writer: Writer, path: &Path, terminal: &TerminalName) -> Result<Self, JournalError> {
         let (file, tail) = JournalFile::open_with_tail(path, terminal)?;
+        let refusals = file.refusals_ever()?;
         Ok(Self {
             file,
             tail: Some(tail),
+            refusals,
             _writer: writer,
         })
     }
@@ -147,6 +174,7 @@ impl Journal {
         &mut self,
         verified: Verified,
         fare: FareCharged,
+        flags: u8,
     ) -> Result<Durable, JournalError> {
         let tail = self.known_tail()?;
         let record = TapRecord {
@@ -156,7 +184,7 @@ impl Journal {
             presentation: Encoded::copy_of(verified.presentation())
                 .expect("a verified presentation has at most PRESENTATION_MAX bytes"),
             fare,
-            flags: 0,
+            flags,
         };
         let bytes = record.encode();
         let head = tail.head.then(&bytes);
@@ -176,43 +204,49 @@ impl Journal {
         bytes: &[u8],
         head: Head,
         code: &CodeIdentity,
-    ) -> rusqlite::Result<usize> {
+    ) -> rusqlite::Result<()> {
         schema::sync_commits(&self.file.connection)?;
-        self.file
-            .connection
-            .prepare_cached(
-                "INSERT INTO record (seq, bytes, head, kid, cti, issued_at, nonce)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?
-            .execute(params![
-                record.seq,
-                bytes,
-                head.0,
-                code.kid.0,
-                code.cti.0,
-                code.issued_at.0,
-                code.nonce.0
-            ])
+        let alone = self.alone()?;
+        alone
+            .prepare_cached("INSERT INTO record (seq, bytes, head) VALUES (?1, ?2, ?3)")?
+            .execute(params![record.seq, bytes, head.0])?;
+        schema::index(&alone, code, record.seq, record.accepted_at)?;
+        alone.commit()
     }
 
-    /// Marks the gate as opened for a durable tap.
+    fn alone(&self) -> rusqlite::Result<Transaction<'_>> {
+        Transaction::new_unchecked(&self.file.connection, TransactionBehavior::Immediate)
+    }
+
+    /// Notes that the gate is open. Until then the same code, within its window, opens it again.
     ///
-    /// The mark costs no fsync of its own. It survives the process; should the power fail before
-    /// the next tap, the same code would open the gate once more within its window.
+    /// The note costs no fsync of its own. It survives the process; should the power fail before
+    /// the next tap, the same code would open the gate once more within its window. Here, when the
+    /// rider has gone through, the journal also tidies up.
     ///
     /// # Errors
     /// [`JournalError::Storage`]: the tap stays as it was, paid and unopened.
-    pub fn grant(&mut self, durable: Durable, at: UnixTime) -> Result<Granted, JournalError> {
-        let Durable { record } = durable;
-        schema::defer_commits(&self.file.connection)
-            .and_then(|()| {
-                self.file
-                    .connection
-                    .prepare_cached("INSERT INTO granted (seq, at) VALUES (?1, ?2)")?
-                    .execute(params![record.seq, at.0])
-            })
-            .map_err(self.file.failed("mark the gate's opening in"))?;
-        Ok(Granted { record })
+    pub fn opened(&mut self, granted: Granted, at: UnixTime) -> Result<(), JournalError> {
+        let Granted { record } = granted;
+        self.note(&record, at).inspect_err(|_| self.tail = None)
+    }
+
+    fn note(&self, record: &TapRecord, at: UnixTime) -> Result<(), JournalError> {
+        let failed = || self.file.failed("mark the gate's opening in");
+        schema::defer_commits(&self.file.connection).map_err(failed())?;
+        let alone = self.alone().map_err(failed())?;
+        alone
+            .prepare_cached("INSERT OR IGNORE INTO granted (seq, at) VALUES (?1, ?2)")
+            .and_then(|mut statement| statement.execute(params![record.seq, at.0]))
+            .map_err(failed())?;
+        if record.seq.is_multiple_of(tidy::EVERY) {
+            self.file.tidy(record.accepted_at)?;
+        }
+        alone.commit().map_err(failed())?;
+        if record.seq.is_multiple_of(CHECKPOINT_EVERY) {
+            schema::checkpoint(&self.file.connection).map_err(failed())?;
+        }
+        Ok(())
     }
 
     /// What the journal knows of a boarding code.
@@ -223,8 +257,9 @@ impl Journal {
         let found: Option<(Vec<u8>, bool)> = self
             .connection
             .prepare_cached(
-                "SELECT bytes, granted.seq IS NOT NULL
-                 FROM record LEFT JOIN granted ON granted.seq = record.seq
+                "SELECT record.bytes, granted.seq IS NOT NULL
+                 FROM code JOIN record ON record.seq = code.seq
+                 LEFT JOIN granted ON granted.seq = code.seq
                  WHERE cti = ?1 AND kid = ?2 AND issued_at = ?3 AND nonce = ?4",
             )
             .and_then(|mut statement| {
@@ -244,32 +279,36 @@ impl Journal {
         }
     }
 
-    /// When the credential was last used at this terminal; `None` when it never was.
+    /// What the credential has paid here: its latest tap, and how many since `since`.
     ///
     /// # Errors
     /// [`JournalError`] when the journal cannot be read.
-    pub fn last_use(&self, kid: Kid, cti: Cti) -> Result<Option<UnixTime>, JournalError> {
-        let found: Option<Vec<u8>> = self
-            .file
+    pub fn uses(&self, kid: Kid, cti: Cti, since: UnixTime) -> Result<Uses, JournalError> {
+        self.file
             .connection
             .prepare_cached(
-                "SELECT bytes FROM record WHERE cti = ?1 AND kid = ?2 ORDER BY seq DESC LIMIT 1",
+                "SELECT max(accepted_at), count(*) FILTER (WHERE accepted_at >= ?3)
+                 FROM code WHERE cti = ?1 AND kid = ?2",
             )
             .and_then(|mut statement| {
-                statement
-                    .query_row(params![cti.0, kid.0], |row| row.get(0))
-                    .optional()
+                statement.query_row(params![cti.0, kid.0, since.0], |row| {
+                    let last: Option<u32> = row.get(0)?;
+                    Ok(Uses {
+                        last: last.map(UnixTime),
+                        count: row.get(1)?,
+                    })
+                })
             })
-            .map_err(self.file.failed("read"))?;
-        found
-            .map(|bytes| Ok(self.file.decode(&bytes)?.accepted_at))
-            .transpose()
+            .map_err(self.file.failed("read"))
     }
 
     fn known_tail(&mut self) -> Result<Tail, JournalError> {
         let tail = match self.tail {
             Some(tail) => tail,
-            None => self.file.check_end()?,
+            None => {
+                schema::write_anew(&self.file.connection).map_err(self.file.failed("write to"))?;
+                self.file.check_end()?
+            }
         };
         self.tail = Some(tail);
         Ok(tail)

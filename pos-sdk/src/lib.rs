@@ -1,21 +1,29 @@
 #![doc = include_str!("../README.md")]
 
+mod belief;
+mod clock;
 mod journal;
+mod ports;
 mod provisioning;
+mod rules;
 mod terminal;
 mod trust;
 mod upload;
 
+pub use belief::Belief;
+pub use clock::{ClockCheck, ClockFloor, JOURNAL_TRUST_S};
 pub use journal::{
-    AcknowledgementRefused, Durable, Granted, Journal, JournalError, JournalFile, Recorded,
-    StoredRecord,
+    AcknowledgementRefused, Durable, Granted, Journal, JournalError, JournalFile, REFUSALS_MAX,
+    Recorded, StoredClock, StoredRecord, StoredRefusal, Uses,
 };
 pub use obol_credential::{RefusalCode, UnixTime};
 pub use obol_fare::{Currency, FarePack};
 pub use obol_tap::{Acknowledgement, Epoch, TerminalName};
 pub use obol_trust::{StatusList, StatusListId, SuspendedKeys};
 pub use obol_verifier_sdk::{Operator, Passback, Refusal, WithinInterval, x509::Root};
+pub use ports::{Answer, Clock, Door, Opening, Scanner};
 pub use provisioning::{PROVISIONING_MAX, Provisioning, ProvisioningError};
-pub use terminal::{ALL_CLASSES, Counts, Decision, Rules, Terminal};
+pub use rules::{ALL_CLASSES, CLASS_COUNT, DEGRADED_CAP_MINOR, INTERVAL_MAX_S, Rules, Velocity};
+pub use terminal::{Counts, Decision, TEXT_MAX, Terminal};
 pub use trust::{DEGRADED_S, Freshness, Periods, Standing, Trust, TrustRefused, TrustState};
 pub use upload::{KeyUnusable, SegmentSigner, Uplink, UploadError, Uploaded, upload};

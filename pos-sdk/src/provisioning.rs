@@ -2,18 +2,17 @@ use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
 use obol_tap::TerminalName;
-use obol_verifier_sdk::{Operator, Passback};
+use obol_verifier_sdk::{Operator, Passback, WithinInterval};
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::terminal::{ALL_CLASSES, Rules};
+use crate::rules::{ALL_CLASSES, CLASS_COUNT, INTERVAL_MAX_S, Rules, Velocity};
 
 /// Bytes of the longest provisioning file.
 pub const PROVISIONING_MAX: usize = 16 * 1024;
 
-/// The longest passback interval: a day.
-const PASSBACK_MAX_S: u32 = 86_400;
 const CLASS_MAX: u8 = 31;
+const _: () = assert!(CLASS_MAX as usize + 1 == CLASS_COUNT);
 
 /// What a terminal is told before its first ride. Made by hand or by the operator's tools, in
 /// TOML; paths are relative to the file.
@@ -51,6 +50,27 @@ struct RawProvisioning {
     issuer_url: String,
     platform_url: String,
     passback_s: Option<u32>,
+    #[serde(default, rename = "class")]
+    passback_of: Vec<RawClass>,
+    velocity_taps: Option<u32>,
+    velocity_within_s: Option<u32>,
+    degraded_cap_minor: Option<u32>,
+}
+
+/// What one class does within its passback interval.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawClass {
+    class: u8,
+    passback_s: Option<u32>,
+    second_code: Option<RawSecondCode>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawSecondCode {
+    Refuse,
+    Companion,
 }
 
 /// Why a provisioning file is not usable.
@@ -91,9 +111,13 @@ impl Provisioning {
         Ok(Self {
             terminal,
             rules: Rules {
-                operator,
                 classes: classes(raw.classes)?,
-                passback: passback(raw.passback_s)?,
+                passback: passback(raw.passback_s, &raw.passback_of)?,
+                velocity: velocity(raw.velocity_taps, raw.velocity_within_s)?,
+                degraded_cap_minor: raw
+                    .degraded_cap_minor
+                    .unwrap_or(Rules::of(operator).degraded_cap_minor),
+                ..Rules::of(operator)
             },
             root: folder.join(raw.root),
             access: folder.join(raw.access),
@@ -122,20 +146,50 @@ fn classes(raw: Option<Vec<u8>>) -> Result<u32, ProvisioningError> {
     Ok(classes.iter().fold(0, |mask, class| mask | 1 << class))
 }
 
-fn passback(raw: Option<u32>) -> Result<Passback, ProvisioningError> {
-    let default = Passback::default();
-    let interval_s = raw.unwrap_or(default.interval_s);
-    if interval_s > PASSBACK_MAX_S {
-        return Err(value(
-            "passback_s",
-            &interval_s.to_string(),
-            "0 to 86400 seconds",
-        ));
+fn passback(
+    default_s: Option<u32>,
+    classes: &[RawClass],
+) -> Result<[Passback; CLASS_COUNT], ProvisioningError> {
+    let default = Passback {
+        interval_s: interval("passback_s", default_s, Passback::default().interval_s)?,
+        ..Passback::default()
+    };
+    let mut rules = [default; CLASS_COUNT];
+    for raw in classes {
+        let seen = raw.class.to_string();
+        let rule = rules
+            .get_mut(usize::from(raw.class))
+            .ok_or_else(|| value("class", &seen, "a class of 0 to 31"))?;
+        *rule = Passback {
+            interval_s: interval("passback_s", raw.passback_s, default.interval_s)?,
+            within: match raw.second_code {
+                None | Some(RawSecondCode::Refuse) => WithinInterval::Refuse,
+                Some(RawSecondCode::Companion) => WithinInterval::Companion,
+            },
+        };
     }
-    Ok(Passback {
-        interval_s,
-        ..default
-    })
+    Ok(rules)
+}
+
+fn velocity(taps: Option<u32>, within_s: Option<u32>) -> Result<Velocity, ProvisioningError> {
+    let default = Velocity::default();
+    let taps = taps.unwrap_or(default.taps);
+    if taps == 0 {
+        return Err(value("velocity_taps", "0", "at least 1"));
+    }
+    let within_s = interval("velocity_within_s", within_s, default.within_s)?;
+    Ok(Velocity { taps, within_s })
+}
+
+fn interval(
+    field: &'static str,
+    raw: Option<u32>,
+    default_s: u32,
+) -> Result<u32, ProvisioningError> {
+    match raw.unwrap_or(default_s) {
+        seconds if seconds <= INTERVAL_MAX_S => Ok(seconds),
+        seconds => Err(value(field, &seconds.to_string(), "0 to 86400 seconds")),
+    }
 }
 
 fn https(field: &'static str, url: String) -> Result<String, ProvisioningError> {
@@ -181,7 +235,7 @@ mod tests {
         assert_eq!(read.root, Path::new("/terminal/root.pem"));
         assert_eq!(read.access, Path::new("/etc/obol/access.pem"));
         assert_eq!(read.rules.classes, 0b1010);
-        assert_eq!(read.rules.passback.interval_s, 60);
+        assert_eq!(read.rules.passback[1].interval_s, 60);
     }
 
     #[test]
@@ -191,7 +245,46 @@ mod tests {
             .replace("passback_s = 60", "");
         let read = parse(&text).unwrap();
         assert_eq!(read.rules.classes, ALL_CLASSES);
-        assert_eq!(read.rules.passback, Passback::default());
+        assert_eq!(read.rules.passback, [Passback::default(); 32]);
+        assert_eq!(read.rules.velocity, Velocity::default());
+    }
+
+    #[test]
+    fn a_class_may_have_an_interval_of_its_own_and_pay_for_companions() {
+        let family = "[[class]]\nclass = 3\npassback_s = 20\nsecond_code = \"companion\"\n";
+        let velocity = "velocity_taps = 4\nvelocity_within_s = 900\ndegraded_cap_minor = 300\n";
+        let rules = parse(&format!("{GOOD}\n{velocity}{family}")).unwrap().rules;
+        let companion = Passback {
+            interval_s: 20,
+            within: WithinInterval::Companion,
+        };
+        assert_eq!(rules.passback[3], companion);
+        assert_eq!(rules.passback[1].interval_s, 60);
+        let (taps, within_s) = (4, 900);
+        assert_eq!(rules.velocity, Velocity { taps, within_s });
+        assert_eq!(rules.degraded_cap_minor, 300);
+    }
+
+    #[test]
+    fn a_class_and_a_velocity_that_cannot_be_are_refused() {
+        for (more, error) in [
+            ("[[class]]\nclass = 32\n", r#"class = "32""#),
+            (
+                "[[class]]\nclass = 1\npassback_s = 86401\n",
+                r#"passback_s = "86401""#,
+            ),
+            ("velocity_taps = 0\n", r#"velocity_taps = "0""#),
+            (
+                "velocity_within_s = 86401\n",
+                r#"velocity_within_s = "86401""#,
+            ),
+        ] {
+            let refused = parse(&format!("{GOOD}\n{more}")).unwrap_err();
+            assert_eq!(
+                refused.to_string(),
+                format!("the provisioning file has {error}")
+            );
+        }
     }
 
     #[test]

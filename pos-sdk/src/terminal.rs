@@ -1,33 +1,25 @@
-use obol_credential::{RefusalCode, UnixTime};
+use obol_credential::{Cti, Kid, RefusalCode, UnixTime};
 use obol_fare::{Currency, Fare, FarePack, price};
-use obol_tap::{FareCharged, PackId};
-use obol_verifier_sdk::{
-    CodeIdentity, Novelty, Operator, Passback, Refusal, TrustStore, Verified, Verifier,
+use obol_tap::{FLAG_COMPANION, FLAG_DEGRADED, FareCharged, PackId};
+use obol_verifier_sdk::{CodeIdentity, Novelty, Refusal, TrustStore, Verified, Verifier};
+
+use crate::{
+    Answer, Belief, Clock, ClockCheck, ClockFloor, Door, Durable, Freshness, Granted, Journal,
+    JournalError, Opening, Recorded, Rules, Scanner, Trust, TrustRefused, TrustState,
 };
 
-use crate::{Durable, Granted, Journal, JournalError, Recorded, Trust, TrustRefused};
-
-/// Classes that exist: one bit each, 0 ..= 31.
-pub const ALL_CLASSES: u32 = u32::MAX;
-
-/// What a terminal takes fares for, and how.
-#[derive(Clone, Copy, Debug)]
-pub struct Rules {
-    /// The operator.
-    pub operator: Operator,
-    /// The rider classes it serves, one bit each.
-    pub classes: u32,
-    /// What a second code of one credential means.
-    pub passback: Passback,
-}
+/// Bytes of a text that a scanner may hand over; the longest boarding code has 483. What is longer
+/// is refused for its length, whatever it is.
+pub const TEXT_MAX: usize = 1024;
 
 /// A terminal: takes texts from the scanner, writes rides down, lets riders in.
 #[derive(Debug)]
 pub struct Terminal {
     rules: Rules,
-    trust: Trust,
+    belief: Belief,
     fares: Option<FarePack>,
     journal: Journal,
+    floor: ClockFloor,
     counts: Counts,
     fault: Option<JournalError>,
 }
@@ -36,10 +28,10 @@ pub struct Terminal {
 #[derive(Debug)]
 #[must_use]
 pub enum Decision {
-    /// A new ride, written down: open the gate.
+    /// A new ride, written down: open the gate, then call [`Terminal::opened`].
     Granted(Granted),
-    /// This code was paid before, and nothing says that the gate was opened for it: open the gate.
-    /// Nothing was written down again.
+    /// This code was paid before, and nothing says that the gate was opened for it: open the gate,
+    /// then call [`Terminal::opened`]. Nothing was written down again.
     AlreadyPaid(Granted),
     /// Keep the gate closed and say why.
     Refused(Refusal),
@@ -64,18 +56,41 @@ impl Counts {
     }
 }
 
+/// Why a text was refused, and whose it was when both signatures were good.
+struct Refused {
+    refusal: Refusal,
+    credential: Option<(Kid, Cti)>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            credential: None,
+        }
+    }
+}
+
 impl Terminal {
     /// Puts a terminal together. What it has taken before, the journal knows.
-    #[must_use]
-    pub fn new(rules: Rules, trust: Trust, fares: Option<FarePack>, journal: Journal) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// [`JournalError`] when the journal cannot be read.
+    pub fn new(
+        rules: Rules,
+        belief: impl Into<Belief>,
+        fares: Option<FarePack>,
+        journal: Journal,
+    ) -> Result<Self, JournalError> {
+        Ok(Self {
             rules,
-            trust,
+            belief: belief.into(),
             fares,
+            floor: journal.clock()?.into(),
             journal,
             counts: Counts::default(),
             fault: None,
-        }
+        })
     }
 
     /// Believes another trust bundle from now on.
@@ -83,9 +98,19 @@ impl Terminal {
     /// # Errors
     /// [`TrustRefused`] when it may not take the place of the one in use, which stays.
     pub fn believe(&mut self, trust: Trust, now: UnixTime) -> Result<(), TrustRefused> {
-        trust.may_replace(Some(&self.trust), now)?;
-        self.trust = trust;
+        let in_use = match &self.belief {
+            Belief::Bundle(in_use) => Some(in_use),
+            Belief::State(_) => None,
+        };
+        trust.may_replace(in_use, now)?;
+        self.belief = trust.into();
         Ok(())
+    }
+
+    /// Believes what an update of the trust repository brought. The update has compared the
+    /// versions.
+    pub fn believe_state(&mut self, state: TrustState) {
+        self.belief = state.into();
     }
 
     /// Charges by another fare pack from now on.
@@ -93,83 +118,218 @@ impl Terminal {
         self.fares = Some(fares);
     }
 
+    /// Takes note of the time that a server tells over an authenticated connection. When it agrees
+    /// with the clock, the clock's floor starts from here: the way out of `CLOCK_FAULT`.
+    ///
+    /// # Errors
+    /// [`JournalError`] when it could not be stored; the floor stays.
+    pub fn server_time(
+        &mut self,
+        server_time: UnixTime,
+        now: UnixTime,
+    ) -> Result<ClockCheck, JournalError> {
+        let check = ClockFloor::check(server_time, now);
+        if check == ClockCheck::Agrees {
+            self.journal.confirm_clock(server_time)?;
+            self.floor.confirm(server_time);
+        }
+        Ok(check)
+    }
+
+    /// The one call for a simple box: takes the scanner's texts until it is done.
+    ///
+    /// # Errors
+    /// What the scanner or the door says. The terminal can go on after it.
+    pub fn run<E>(
+        &mut self,
+        scanner: &mut impl Scanner<Error = E>,
+        clock: &mut impl Clock,
+        door: &mut impl Door<Error = E>,
+    ) -> Result<(), E> {
+        while let Some(text) = scanner.next_text()? {
+            self.take(&text, clock, door)?;
+        }
+        Ok(())
+    }
+
+    /// Takes one text and does what it leads to: decides, opens the gate or keeps it closed, and
+    /// notes that it is open.
+    ///
+    /// # Errors
+    /// What the door says. A gate that did not open opens for the same code again, within its
+    /// window.
+    pub fn take<D: Door>(
+        &mut self,
+        text: &[u8],
+        clock: &mut impl Clock,
+        door: &mut D,
+    ) -> Result<Answer, D::Error> {
+        let now = clock.now();
+        let (granted, why) = match self.scan(text, now) {
+            Decision::Granted(granted) => (granted, Opening::Granted),
+            Decision::AlreadyPaid(granted) => (granted, Opening::AlreadyPaid),
+            Decision::Refused(refusal) => {
+                door.stay_closed(Some(&refusal))?;
+                return Ok(Answer::Refused(refusal));
+            }
+            Decision::Ignored => {
+                door.stay_closed(None)?;
+                return Ok(Answer::Ignored);
+            }
+        };
+        door.open(&granted, why)?;
+        self.opened(granted, now);
+        Ok(Answer::Opened(why))
+    }
+
     /// Decides about one text from the scanner: verify, look for duplicates, price, write down,
     /// and only then grant (docs/spec/pt1.md section 4). One line end at the end is taken off.
     pub fn scan(&mut self, text: &[u8], now: UnixTime) -> Decision {
-        let decision = self
-            .decide(without_line_end(text), now)
-            .unwrap_or_else(Decision::Refused);
-        if let Decision::Refused(refusal) = &decision {
-            self.counts.add(refusal.code);
+        match self.decide(without_line_end(text), now) {
+            Ok(decision) => decision,
+            Err(Refused {
+                refusal,
+                credential,
+            }) => {
+                self.counts.add(refusal.code);
+                // A stranger's text leaves no trace but its count.
+                if let Some(credential) = credential
+                    && let Err(fault) = self.journal.refused(credential, refusal.code, now)
+                {
+                    self.fault.get_or_insert(fault);
+                }
+                Decision::Refused(refusal)
+            }
         }
-        decision
     }
 
-    fn decide(&mut self, text: &[u8], now: UnixTime) -> Result<Decision, Refusal> {
-        self.check_trust(now)?;
+    /// Takes note that the gate is open. Should that fail, the ride is on disk all the same, and
+    /// [`Terminal::take_fault`] says why.
+    pub fn opened(&mut self, granted: Granted, at: UnixTime) {
+        if let Err(fault) = self.journal.opened(granted, at) {
+            self.fault = Some(fault);
+        }
+    }
+
+    fn decide(&mut self, text: &[u8], now: UnixTime) -> Result<Decision, Refused> {
+        let freshness = self.check_trust(now)?;
         let verifier = Verifier {
-            trust: TrustStore::new(self.trust.keys()),
+            trust: TrustStore::new(self.belief.keys()),
             operator: self.rules.operator,
         };
         let verified = verifier.verify_text(text, now)?;
-        self.check_class(&verified)?;
+        let code = verified.identity();
+        self.judge(verified, freshness, now)
+            .map_err(|refusal| Refused {
+                refusal,
+                credential: Some((code.kid, code.cti)),
+            })
+    }
+
+    /// Both signatures are good: is it a ride?
+    fn judge(
+        &mut self,
+        verified: Verified,
+        freshness: Freshness,
+        now: UnixTime,
+    ) -> Result<Decision, Refusal> {
+        let class = verified.claims().fare.class;
+        if !self.rules.serves(class) {
+            return Err(CLASS);
+        }
+        self.belief.check_status(&verified)?;
         match self.journal.recorded(&verified.identity()) {
             Ok(Recorded::No) => {}
             Ok(Recorded::Granted) => return Err(DUPLICATE),
-            Ok(Recorded::Unopened(durable)) => {
-                return self.open(durable, now).map(Decision::AlreadyPaid);
-            }
+            Ok(Recorded::Unopened(durable)) => return Ok(Decision::AlreadyPaid(durable.grant())),
             Err(fault) => return Err(self.storage_fault(fault, UNREADABLE)),
         }
-        match self.novelty(&verified.identity(), now)? {
-            Novelty::New | Novelty::Companion => {}
+        let mut flags = match freshness {
+            Freshness::Degraded => FLAG_DEGRADED,
+            Freshness::Fresh | Freshness::Expired => 0,
+        };
+        match self.novelty(&verified.identity(), class, now)? {
+            Novelty::New => {}
+            Novelty::Companion => flags |= FLAG_COMPANION,
             Novelty::Duplicate => return Err(DUPLICATE),
             Novelty::Silent => return Ok(Decision::Ignored),
             Novelty::Passback => return Err(PASSBACK),
         }
-        let fare = self.fare(&verified, now)?;
-        let durable = self.write_down(verified, fare)?;
-        self.open(durable, now).map(Decision::Granted)
+        let fare = self.fare(&verified, freshness, now)?;
+        let durable = self.write_down(verified, fare, flags)?;
+        self.floor.tapped(now);
+        Ok(Decision::Granted(durable.grant()))
     }
 
-    /// The journal remembers each use of a credential for good, so that no length of the passback
-    /// interval and no crowd makes it forget one.
-    fn novelty(&mut self, code: &CodeIdentity, now: UnixTime) -> Result<Novelty, Refusal> {
-        match self.journal.last_use(code.kid, code.cti) {
-            Ok(None) => Ok(Novelty::New),
-            Ok(Some(last)) => Ok(self.rules.passback.novelty(now.since(last))),
-            Err(fault) => Err(self.storage_fault(fault, UNREADABLE)),
+    /// The journal remembers each use of a credential for longer than the credential lives, so
+    /// that no crowd makes it forget one.
+    fn novelty(
+        &mut self,
+        code: &CodeIdentity,
+        class: u8,
+        now: UnixTime,
+    ) -> Result<Novelty, Refusal> {
+        let since = now.minus(self.rules.velocity.within_s);
+        let uses = match self.journal.uses(code.kid, code.cti, since) {
+            Ok(uses) => uses,
+            Err(fault) => return Err(self.storage_fault(fault, UNREADABLE)),
+        };
+        let novelty = self.rules.novelty(class, uses, now);
+        let pays = matches!(novelty, Novelty::New | Novelty::Companion);
+        if pays && self.rules.too_many(uses) {
+            return Err(VELOCITY);
         }
+        Ok(novelty)
     }
 
-    fn check_trust(&self, now: UnixTime) -> Result<(), Refusal> {
-        if self.trust.is_from_the_future(now) {
+    fn check_trust(&mut self, now: UnixTime) -> Result<Freshness, Refusal> {
+        if self.clock_is_wrong(now) {
             return Err(refusal(
                 RefusalCode::ClockFault,
-                "the clock is behind the trust bundle's issue",
+                "the clock is behind a time that is certain",
             ));
         }
-        if self.trust.has_expired(now) {
-            return Err(refusal(
+        match self.freshness(now) {
+            Freshness::Expired => Err(refusal(
                 RefusalCode::BundleExpired,
                 "the trust bundle is out of date",
-            ));
+            )),
+            freshness => Ok(freshness),
         }
-        Ok(())
     }
 
-    fn check_class(&self, verified: &Verified) -> Result<(), Refusal> {
-        let class = u32::from(verified.claims().fare.class);
-        if self.rules.classes & (1 << class) == 0 {
-            return Err(refusal(
-                RefusalCode::OutOfScope,
-                "this terminal does not serve the class",
-            ));
+    /// A process beside this one may have spoken with a server: before the terminal stands still,
+    /// it looks.
+    fn clock_is_wrong(&mut self, now: UnixTime) -> bool {
+        let signed_at = self.belief.signed_at();
+        if !self.floor.is_above(now, signed_at) {
+            return false;
         }
-        Ok(())
+        match self.journal.clock() {
+            Ok(stored) => self.floor = stored.into(),
+            Err(fault) => self.fault = Some(fault),
+        }
+        self.floor.is_above(now, signed_at)
     }
 
-    fn fare(&self, verified: &Verified, now: UnixTime) -> Result<Fare, Refusal> {
+    /// How fresh the terminal's trust is.
+    #[must_use]
+    pub fn freshness(&self, now: UnixTime) -> Freshness {
+        self.belief.freshness(now)
+    }
+
+    /// The time before which it cannot be.
+    #[must_use]
+    pub fn clock_floor(&self) -> UnixTime {
+        self.floor.at(self.belief.signed_at())
+    }
+
+    fn fare(
+        &self,
+        verified: &Verified,
+        freshness: Freshness,
+        now: UnixTime,
+    ) -> Result<Fare, Refusal> {
         let terms = &verified.claims().fare;
         let pack = self
             .fares
@@ -187,24 +347,29 @@ impl Terminal {
                 "the fare is above the credential's cap",
             ));
         }
+        if freshness != Freshness::Fresh && fare.amount_minor > self.rules.degraded_cap_minor {
+            return Err(refusal(
+                RefusalCode::Cap,
+                "the fare is above the cap while the trust bundle is out of date",
+            ));
+        }
         Ok(fare)
     }
 
-    fn write_down(&mut self, verified: Verified, fare: Fare) -> Result<Durable, Refusal> {
+    fn write_down(
+        &mut self,
+        verified: Verified,
+        fare: Fare,
+        flags: u8,
+    ) -> Result<Durable, Refusal> {
         let charged = FareCharged {
             pack_id: PackId(fare.pack_id.0),
             rule: fare.rule.0,
             amount_minor: fare.amount_minor,
         };
         self.journal
-            .append(verified, charged)
+            .append(verified, charged, flags)
             .map_err(|fault| self.storage_fault(fault, "the tap could not be written"))
-    }
-
-    fn open(&mut self, durable: Durable, now: UnixTime) -> Result<Granted, Refusal> {
-        self.journal.grant(durable, now).map_err(|fault| {
-            self.storage_fault(fault, "paid, but the gate's opening could not be written")
-        })
     }
 
     fn storage_fault(&mut self, fault: JournalError, rule: &'static str) -> Refusal {
@@ -212,7 +377,8 @@ impl Terminal {
         refusal(RefusalCode::StorageFault, rule)
     }
 
-    /// What lay behind the last `STORAGE_FAULT`; taken out.
+    /// What lay behind the last `STORAGE_FAULT`, or behind a note that could not be made; taken
+    /// out.
     pub fn take_fault(&mut self) -> Option<JournalError> {
         self.fault.take()
     }
@@ -236,6 +402,14 @@ impl Terminal {
 }
 
 const UNREADABLE: &str = "the journal cannot be read";
+const CLASS: Refusal = refusal(
+    RefusalCode::OutOfScope,
+    "this terminal does not serve the class",
+);
+const VELOCITY: Refusal = refusal(
+    RefusalCode::Velocity,
+    "the credential has paid for too many rides here",
+);
 const DUPLICATE: Refusal = refusal(RefusalCode::Duplicate, "this code was taken before");
 const PASSBACK: Refusal = refusal(
     RefusalCode::Passback,

@@ -83,6 +83,9 @@ fn a_terminal_killed_right_after_granted_has_the_ride_and_takes_the_code_no_more
     let mut scanner = stage.world.terminal("bus-1").scanner().unwrap();
     let code = ada.text().unwrap();
     assert_eq!(scanner.type_code(&code).unwrap(), granted(1));
+    // The gate's mark comes after the gate: once the next code is answered, it is there.
+    let noise = scanner.type_code("NOISE").unwrap();
+    assert_eq!(noise, refused("UNKNOWN_SCHEME"));
     scanner.kill().unwrap();
 
     let bus = stage.world.terminal("bus-1");

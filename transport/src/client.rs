@@ -1,6 +1,6 @@
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, DATE, HeaderValue};
 use axum::http::uri::Scheme;
 use axum::http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -33,6 +33,9 @@ pub struct Reply {
     pub content_type: String,
     /// The body, at most [`MAX_REPLY_BYTES`].
     pub body: Bytes,
+    /// The server's clock as its `Date` header tells it (RFC 9110 section 6.6.1), seconds since
+    /// 1970 UTC. Over mutual TLS it is authenticated and not older than the exchange.
+    pub date: Option<u64>,
 }
 
 impl Reply {
@@ -182,8 +185,15 @@ async fn read(url: &str, response: Response<Incoming>) -> Result<Reply, Transpor
             }
         })?;
     Ok(Reply {
+        date: parts.headers.get(DATE).and_then(seconds),
         status: parts.status,
         content_type: content_type.unwrap_or("").to_owned(),
         body: body.to_bytes(),
     })
+}
+
+fn seconds(date: &HeaderValue) -> Option<u64> {
+    let date = httpdate::parse_http_date(date.to_str().ok()?).ok()?;
+    let since = date.duration_since(UNIX_EPOCH).ok()?;
+    Some(since.as_secs())
 }

@@ -174,6 +174,7 @@ mod tests {
     fn reply(content_type: &str, body: &'static [u8]) -> Reply {
         let content_type = content_type.to_owned();
         Reply {
+            date: None,
             status: StatusCode::CONFLICT,
             content_type,
             body: Bytes::from_static(body),
@@ -192,6 +193,7 @@ mod tests {
         let body = axum::body::to_bytes(body, 4096).await.unwrap();
         let content_type = parts.headers[CONTENT_TYPE].to_str().unwrap().to_owned();
         let read = Problem::from_reply(&Reply {
+            date: None,
             status: parts.status,
             content_type,
             body,

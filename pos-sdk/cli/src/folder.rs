@@ -68,7 +68,7 @@ impl Folder {
         })?;
         let fares = self.fares()?;
         let journal = Journal::open(&self.journal_path(), &provisioning.terminal)?;
-        Ok(Terminal::new(provisioning.rules, trust, fares, journal))
+        Ok(Terminal::new(provisioning.rules, trust, fares, journal)?)
     }
 
     /// The journal, to look at and to upload from, beside the process that takes rides.

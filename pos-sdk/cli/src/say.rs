@@ -117,10 +117,12 @@ fn advice(code: RefusalCode) -> &'static str {
         Code::CodeFuture => "the phone's clock is ahead: set it by the network",
         Code::Duplicate => "this code has paid for one ride: show a fresh one",
         Code::Passback => "the phone has just paid here; wait, or pay with another one",
-        Code::Velocity => "the terminal takes no more riders for some minutes: use another one",
+        Code::Velocity => {
+            "the phone has paid for too many rides here; wait, or pay with another one"
+        }
         Code::Cap => "the fare is higher than this credential may pay",
         Code::FareUnknown => "run `sync` so that the terminal has a fare for today and this class",
-        Code::ClockFault => "set the terminal's clock; if it is right, run `sync`",
+        Code::ClockFault => "set the terminal's clock, then run `sync`",
         Code::BundleExpired => "run `sync` while the issuer is reachable",
         _ => "look at the error below and at the terminal's disk",
     }

@@ -5,7 +5,9 @@ use std::{
 
 use miette::{IntoDiagnostic, Report};
 use obol_console::{Outcome, two_lines, unix_now};
-use obol_pos_sdk::{Decision, Terminal, UnixTime};
+use obol_pos_sdk::{
+    Answer, Currency, Door, Granted, Opening, Refusal, TEXT_MAX, Terminal, UnixTime,
+};
 
 use crate::{
     folder::Folder,
@@ -14,9 +16,8 @@ use crate::{
     synced::Synced,
 };
 
-/// Bytes of a line that are looked at. The longest boarding code has 483; what is longer is
-/// refused for its length, and the rest of its line is passed over.
-const LINE_MAX: u64 = 1024;
+/// Bytes of a line that are looked at; the rest of a longer line is passed over.
+const LINE_MAX: u64 = TEXT_MAX as u64;
 
 /// Takes the boarding code in a picture.
 pub(crate) fn picture(folder: &Folder, path: &Path, format: Format) -> miette::Result<Outcome> {
@@ -56,25 +57,40 @@ fn next_line(keys: &mut impl BufRead) -> std::io::Result<Option<Vec<u8>>> {
 }
 
 fn take(terminal: &mut Terminal, text: &[u8], format: Format) -> miette::Result<Outcome> {
-    match terminal.scan(text, UnixTime(unix_now())) {
-        Decision::Granted(ride) => {
-            say::ride(format, &ride, "granted", terminal.currency())?;
-            Ok(Outcome::Done)
-        }
-        Decision::AlreadyPaid(ride) => {
-            say::ride(format, &ride, "already_paid", terminal.currency())?;
-            Ok(Outcome::Done)
-        }
-        Decision::Ignored => {
-            say::ignored(format)?;
-            Ok(Outcome::Refused)
-        }
-        Decision::Refused(refusal) => {
-            say::refused(format, &refusal)?;
-            if let Some(fault) = terminal.take_fault() {
-                eprintln!("{}", two_lines(&Report::new(fault)));
-            }
-            Ok(Outcome::Refused)
+    let currency = terminal.currency();
+    let mut says = Says { format, currency };
+    let answer = terminal.take(text, &mut || UnixTime(unix_now()), &mut says)?;
+    if let Some(fault) = terminal.take_fault() {
+        eprintln!("{}", two_lines(&Report::new(fault)));
+    }
+    Ok(match answer {
+        Answer::Opened(_) => Outcome::Done,
+        Answer::Refused(_) | Answer::Ignored => Outcome::Refused,
+    })
+}
+
+/// The gate of a terminal that is a command: a line on standard output, written out before the
+/// ride is marked as opened.
+struct Says {
+    format: Format,
+    currency: Option<Currency>,
+}
+
+impl Door for Says {
+    type Error = Report;
+
+    fn open(&mut self, ride: &Granted, why: Opening) -> miette::Result<()> {
+        let result = match why {
+            Opening::Granted => "granted",
+            Opening::AlreadyPaid => "already_paid",
+        };
+        say::ride(self.format, ride, result, self.currency)
+    }
+
+    fn stay_closed(&mut self, refusal: Option<&Refusal>) -> miette::Result<()> {
+        match refusal {
+            Some(refusal) => say::refused(self.format, refusal),
+            None => say::ignored(self.format),
         }
     }
 }

@@ -1,11 +1,12 @@
 use miette::Diagnostic;
 use obol_console::{Mode, Outcome, replace_atomically, unix_now};
 use obol_pos_sdk::{FarePack, Provisioning, Trust, TrustRefused, UnixTime};
-use obol_transport::{Bytes, HttpsClient, Problem};
+use obol_transport::{HttpsClient, Problem, Reply};
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::{
+    clock,
     folder::{Folder, credentials},
     say::{self, Format},
     upload::runtime,
@@ -51,7 +52,8 @@ pub(crate) fn sync(folder: &Folder, format: Format) -> miette::Result<Outcome> {
     let provisioning = folder.provisioning()?;
     let runtime = runtime()?;
     let trust = runtime.block_on(fetch_trust(folder, &provisioning))?;
-    let fares = runtime.block_on(fetch_fares(folder, &provisioning))?;
+    let (fares, date) = runtime.block_on(fetch_fares(folder, &provisioning))?;
+    clock::heard(&folder.journal(&provisioning)?, date);
     let value = Synced {
         result: "synced",
         keys: trust.keys().len(),
@@ -69,7 +71,9 @@ pub(crate) fn sync(folder: &Folder, format: Format) -> miette::Result<Outcome> {
 
 async fn fetch_trust(folder: &Folder, provisioning: &Provisioning) -> miette::Result<Trust> {
     let url = format!("{}/v1/trust-bundle", provisioning.issuer_url);
-    let bytes = fetch("issuer", &url, "a trust bundle", provisioning).await?;
+    let bytes = fetch("issuer", &url, "a trust bundle", provisioning)
+        .await?
+        .body;
     let root = folder.root(provisioning)?;
     let refused = |source| SyncError::Trust { source };
     let trust = Trust::from_bundle(&bytes, &root).map_err(refused)?;
@@ -92,17 +96,20 @@ fn in_use(folder: &Folder, provisioning: &Provisioning) -> Option<Trust> {
     }
 }
 
-async fn fetch_fares(folder: &Folder, provisioning: &Provisioning) -> miette::Result<FarePack> {
+async fn fetch_fares(
+    folder: &Folder,
+    provisioning: &Provisioning,
+) -> miette::Result<(FarePack, Option<u64>)> {
     const EXPECTED: &str = "a fare pack";
     let url = format!("{}/v1/fare-pack", provisioning.platform_url);
-    let bytes = fetch("platform", &url, EXPECTED, provisioning).await?;
-    let fares = FarePack::decode(&bytes).map_err(|malformed| SyncError::WrongReply {
+    let reply = fetch("platform", &url, EXPECTED, provisioning).await?;
+    let fares = FarePack::decode(&reply.body).map_err(|malformed| SyncError::WrongReply {
         url,
         expected: EXPECTED,
         found: malformed.to_string(),
     })?;
-    replace_atomically(&folder.fares_path(), &bytes, Mode::Public)?;
-    Ok(fares)
+    replace_atomically(&folder.fares_path(), &reply.body, Mode::Public)?;
+    Ok((fares, reply.date))
 }
 
 /// The CBOR at `url`, from a server whose certificate carries `role`.
@@ -111,7 +118,7 @@ async fn fetch(
     url: &str,
     expected: &'static str,
     provisioning: &Provisioning,
-) -> miette::Result<Bytes> {
+) -> miette::Result<Reply> {
     let (anchor, identity) = credentials(provisioning)?;
     let client = HttpsClient::expecting(role, &anchor, Some(identity));
     let url = url.to_owned();
@@ -128,5 +135,5 @@ async fn fetch(
         }
         .into());
     }
-    Ok(reply.body)
+    Ok(reply)
 }

@@ -7,6 +7,7 @@ use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
+    clock,
     folder::{Folder, credentials, read_text},
     say::{self, Format},
 };
@@ -35,6 +36,8 @@ struct HttpUplink {
     runtime: Runtime,
     client: HttpsClient,
     url: String,
+    /// The platform's clock at the last answer.
+    date: Option<u64>,
 }
 
 impl Uplink for HttpUplink {
@@ -43,11 +46,9 @@ impl Uplink for HttpUplink {
     fn send(&mut self, segment: &[u8]) -> Result<Acknowledgement, Self::Error> {
         let body = Bytes::copy_from_slice(segment);
         let post = self.client.post(&self.url, "application/cbor", body);
-        let reply = self
-            .runtime
-            .block_on(post)?
-            .success()
-            .map_err(HttpUplinkError::Refused)?;
+        let reply = self.runtime.block_on(post)?;
+        self.date = reply.date;
+        let reply = reply.success().map_err(HttpUplinkError::Refused)?;
         serde_json::from_slice(&reply.body)
             .map_err(|error| HttpUplinkError::WrongReply(error.to_string()))
     }
@@ -70,8 +71,11 @@ pub(crate) fn run(folder: &Folder, format: Format) -> miette::Result<Outcome> {
         runtime: runtime()?,
         client: HttpsClient::expecting("platform", &anchor, Some(identity)),
         url: format!("{}/v1/segments", provisioning.platform_url),
+        date: None,
     };
-    let done = upload(&mut journal, &signer, &mut uplink).map_err(report)?;
+    let uploaded = upload(&mut journal, &signer, &mut uplink);
+    clock::heard(&journal, uplink.date);
+    let done = uploaded.map_err(report)?;
     let text = format!(
         "UPLOADED records={} watermark={}",
         done.records, done.watermark

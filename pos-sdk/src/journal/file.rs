@@ -31,8 +31,7 @@ pub struct StoredRecord {
 }
 
 impl JournalFile {
-    /// Opens the file of `terminal`'s journal and checks its end: everything not uploaded yet, and
-    /// at least the last thousand records.
+    /// Opens the file of `terminal`'s journal and checks its last thousand records.
     ///
     /// # Errors
     /// [`JournalError`]: missing, in use, foreign, damaged, or what SQLite says.
@@ -106,16 +105,27 @@ impl JournalFile {
         self.epoch
     }
 
-    /// The last record's number; 0 for an empty journal.
+    /// The last record's number; 0 for a journal that never had one.
     ///
     /// # Errors
     /// [`JournalError`] when the journal cannot be read.
     pub fn last_seq(&self) -> Result<u64, JournalError> {
         self.connection
-            .query_row("SELECT coalesce(max(seq), 0) FROM record", [], |row| {
-                row.get(0)
-            })
+            .prepare_cached(
+                "SELECT max(base, coalesce((SELECT max(seq) FROM record), 0),
+                     coalesce((SELECT max(seq) FROM lost), 0)) FROM kept",
+            )
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
             .map_err(self.failed("read"))
+    }
+
+    /// The first record that is still there, or would be: what lies before was deleted after the
+    /// platform had acknowledged it.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the journal cannot be read.
+    pub fn first_seq(&self) -> Result<u64, JournalError> {
+        Ok(self.kept()?.base + 1)
     }
 
     /// The file as it stands at one moment, whatever other processes add to it: until the value is
@@ -127,23 +137,35 @@ impl JournalFile {
     }
 
     pub(super) fn head_at(&self, seq: u64) -> Result<Head, JournalError> {
-        if seq == 0 {
-            return Ok(self.origin());
+        let kept = self.kept()?;
+        if seq == kept.base {
+            return Ok(Head(kept.base_head));
         }
-        self.connection
-            .query_row(
-                "SELECT head FROM record WHERE seq = ?1",
-                params![seq],
-                |row| row.get(0).map(Head),
-            )
-            .map_err(|source| match source {
-                rusqlite::Error::QueryReturnedNoRows => JournalError::Damaged {
-                    path: self.path.clone(),
-                    seq,
-                    what: "it is missing",
-                },
-                source => self.failed("read")(source),
+        let found = self
+            .connection
+            .prepare_cached("SELECT head FROM record WHERE seq = ?1")
+            .and_then(|mut statement| {
+                let mut rows = statement.query(params![seq])?;
+                rows.next()?.map(|row| row.get(0).map(Head)).transpose()
             })
+            .map_err(self.failed("read"))?;
+        match found {
+            Some(head) => Ok(head),
+            None => self
+                .lost_head(seq)?
+                .ok_or_else(|| self.damaged(seq, "it is missing")),
+        }
+    }
+
+    /// The head behind a record that a repair has found to be lost.
+    pub(super) fn lost_head(&self, seq: u64) -> Result<Option<Head>, JournalError> {
+        self.connection
+            .prepare_cached("SELECT head FROM lost WHERE seq = ?1")
+            .and_then(|mut statement| {
+                let mut rows = statement.query(params![seq])?;
+                rows.next()?.map(|row| row.get(0).map(Head)).transpose()
+            })
+            .map_err(self.failed("read"))
     }
 
     pub(super) fn origin(&self) -> Head {

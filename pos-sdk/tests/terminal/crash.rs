@@ -23,6 +23,7 @@ fn after_a_crash_between_fsync_and_gate_the_code_opens_it_once_without_a_second_
     assert_eq!(granted.record().seq, 2);
     assert_eq!(granted.record().accepted_at, T);
     assert_eq!(granted.record().fare.amount_minor, FARE);
+    world.terminal().opened(granted, T.plus(5));
     assert_eq!(world.terminal().journal().check().unwrap(), 2);
 
     use obol_pos_sdk::RefusalCode::{CodeStale, Duplicate};
@@ -56,7 +57,7 @@ impl World {
             rule: 10,
             amount_minor: FARE,
         };
-        let durable = self.terminal().journal().append(verified, fare).unwrap();
+        let durable = self.terminal().journal().append(verified, fare, 0).unwrap();
         drop(durable);
         self.stop();
     }
@@ -135,7 +136,7 @@ fn a_full_disk_refuses_the_tap_and_loses_none() {
 
     world.restart();
     let code = world.phone(1).code(T.plus(600), 600);
-    assert_eq!(world.grant(&code, T.plus(600)).record().seq, stored + 1);
+    assert_eq!(world.grant(&code, T.plus(600)).record.seq, stored + 1);
 }
 
 fn start(mut command: Command, journal: &Path) -> Child {
@@ -160,7 +161,7 @@ fn a_terminal_that_takes_rides_until_it_is_killed() {
     }
     let issuing = Issuing::new();
     let journal = obol_pos_sdk::Journal::open(path.trim().as_ref(), &name()).unwrap();
-    let mut terminal = Terminal::new(rules(), trust(&issuing), Some(fares()), journal);
+    let mut terminal = Terminal::new(rules(), trust(&issuing), Some(fares()), journal).unwrap();
     let mut stdout = std::io::stdout();
     // each credential again after its passback interval
     let phones: Vec<_> = (1..=8)
@@ -175,6 +176,7 @@ fn a_terminal_that_takes_rides_until_it_is_killed() {
                 let seq = granted.record().seq;
                 let head = terminal.journal().records(seq, 1).unwrap()[0].head;
                 writeln!(stdout, "granted {seq} {head}").unwrap();
+                terminal.opened(granted, at);
             }
             Decision::Refused(refusal) => {
                 writeln!(stdout, "refused {refusal}").unwrap();

@@ -125,7 +125,7 @@ fn an_upload_moves_the_watermark_and_a_second_one_has_nothing_to_do() {
     assert_eq!(journal.records(1, 9).unwrap().len(), 3);
 
     let code = world.phone(9).code(T, 9);
-    let _granted = world.grant(&code, T);
+    world.grant(&code, T);
     world.restart();
     let done = upload(world.terminal().journal(), &signer, &mut platform).unwrap();
     assert_eq!(
@@ -185,7 +185,7 @@ fn a_lost_answer_is_made_up_for_by_the_same_upload_again() {
 
     // a ride between the two tries: the platform holds less than the second segment, not more
     let code = world.phone(9).code(T, 9);
-    let _granted = world.grant(&code, T);
+    world.grant(&code, T);
     platform.fault = Fault::None;
     let done = upload(world.terminal().journal(), &signer, &mut platform).unwrap();
     assert_eq!(

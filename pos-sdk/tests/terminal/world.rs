@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use obol_fare::{Currency, FareRule, RuleId};
 use obol_pos_sdk::{
-    ALL_CLASSES, Decision, Epoch, FarePack, Granted, Journal, Operator, Passback, RefusalCode,
-    Rules, Terminal, TerminalName, Trust, UnixTime,
+    Decision, Epoch, FarePack, Journal, Operator, RefusalCode, Rules, StoredRecord, Terminal,
+    TerminalName, Trust, UnixTime,
 };
 
 pub(crate) use crate::issuing::{Issuing, Phone};
@@ -24,11 +24,7 @@ pub(crate) fn trust(issuing: &Issuing) -> Trust {
 }
 
 pub(crate) fn rules() -> Rules {
-    Rules {
-        operator: Operator::new("metro").unwrap(),
-        classes: ALL_CLASSES,
-        passback: Passback::default(),
-    }
+    Rules::of(Operator::new("metro").unwrap())
 }
 
 pub(crate) fn fares() -> FarePack {
@@ -53,7 +49,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::create(&folder.path().join("journal"), &name(), EPOCH).unwrap();
         let issuing = Issuing::new();
-        let terminal = Terminal::new(rules(), trust(&issuing), Some(fares()), journal);
+        let terminal = Terminal::new(rules(), trust(&issuing), Some(fares()), journal).unwrap();
         Self {
             folder,
             issuing,
@@ -69,6 +65,10 @@ impl World {
         Phone::new(&self.issuing, number, T)
     }
 
+    pub(crate) fn phone_at(&self, number: u8, at: UnixTime) -> Phone {
+        Phone::new(&self.issuing, number, at)
+    }
+
     pub(crate) fn terminal(&mut self) -> &mut Terminal {
         self.terminal.as_mut().unwrap()
     }
@@ -81,12 +81,18 @@ impl World {
         self.stop();
         let journal = open(&self.path());
         let trust = trust(&self.issuing);
-        self.terminal = Some(Terminal::new(rules(), trust, Some(fares()), journal));
+        self.terminal = Some(Terminal::new(rules(), trust, Some(fares()), journal).unwrap());
     }
 
-    pub(crate) fn grant(&mut self, code: &str, at: UnixTime) -> Granted {
+    /// Takes a code, opens the gate and returns the ride as it is stored.
+    pub(crate) fn grant(&mut self, code: &str, at: UnixTime) -> StoredRecord {
         match self.terminal().scan(code.as_bytes(), at) {
-            Decision::Granted(granted) => granted,
+            Decision::Granted(granted) => {
+                let seq = granted.record().seq;
+                self.terminal().opened(granted, at);
+                assert!(self.terminal().take_fault().is_none());
+                self.terminal().journal().records(seq, 1).unwrap().remove(0)
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -104,7 +110,7 @@ impl World {
         for number in 1..=count {
             let code = world.phone(number).code(T, number.into());
             let granted = world.grant(&code, T);
-            assert_eq!(granted.record().seq, u64::from(number));
+            assert_eq!(granted.record.seq, u64::from(number));
         }
         world
     }

@@ -14,6 +14,11 @@ const LONGEST: usize =
     1 + 1 + 9 + 5 + (2 + TERMINAL_NAME_MAX) + (3 + PRESENTATION_MAX) + (1 + (1 + 8) + 3 + 5) + 2;
 const _: () = assert!(LONGEST <= RECORD_MAX);
 
+/// The terminal's trust bundle was out of date, within the time that it may be.
+pub const FLAG_DEGRADED: u8 = 1;
+/// A further ride of a credential within its passback interval: for a companion.
+pub const FLAG_COMPANION: u8 = 2;
+
 /// Names a fare pack: its first eight bytes of SHA-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PackId(pub [u8; 8]);
@@ -49,8 +54,8 @@ pub struct TapRecord {
     pub presentation: Encoded<PRESENTATION_MAX>,
     /// What the terminal charged.
     pub fare: FareCharged,
-    /// Bits about the state of the terminal. Version 1 defines none: a writer sets none, a reader
-    /// keeps them and acts on none.
+    /// Bits about the ride: [`FLAG_DEGRADED`], [`FLAG_COMPANION`]. A reader keeps those it does not
+    /// know.
     pub flags: u8,
 }
 

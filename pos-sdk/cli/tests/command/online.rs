@@ -224,7 +224,7 @@ fn rides_are_uploaded_while_the_terminal_takes_more() {
 fn a_terminal_that_runs_takes_what_is_synced_from_the_next_code_on() {
     let online = Online::new();
     let world = &online.world;
-    let old = world.issuing.bundle(world.now.minus(86_400), |_| {});
+    let old = world.issuing.bundle(world.now.minus(5 * 86_400), |_| {});
     fs::write(world.path("trust-bundle.cbor"), old).unwrap();
     let code = world.phone(1).code(world.now, 1);
     let mut scanner = world.typing();
