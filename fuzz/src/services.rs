@@ -10,6 +10,7 @@ use crate::files::with_file;
 
 pub(crate) fn problem_document(data: &[u8]) -> Taken {
     let reply = Reply {
+        date: None,
         status: StatusCode::BAD_REQUEST,
         content_type: "application/problem+json".to_owned(),
         body: Bytes::copy_from_slice(data),
