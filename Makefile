@@ -4,8 +4,9 @@
 
 SDK = obol-credential obol-tap obol-trust obol-fare obol-verifier-sdk obol-pos-sdk
 PYTHON = .venv/bin/python
+KRYOPTIC = $(CURDIR)/target/kryoptic/release/libkryoptic_pkcs11.so
 
-.PHONY: demo test bench fuzz setup-demo setup-test check unit e2e interop package
+.PHONY: demo test bench fuzz setup-demo setup-test check unit e2e interop package kryoptic modules
 
 demo: setup-demo
 	cargo build --locked --workspace --bins
@@ -21,10 +22,20 @@ check:
 	cargo build --locked --quiet --manifest-path tests/no-std/Cargo.toml --target-dir target/no-std
 	cargo deny --offline check bans licenses sources
 
-unit: .venv
+unit: .venv kryoptic
 	cargo build --locked --workspace --bins
 	cargo nextest run --locked --workspace --no-fail-fast
+	OBOL_TEST_MODULE=$(KRYOPTIC) cargo nextest run --locked --workspace --no-fail-fast \
+		-E 'package(obol-kms) & binary(kms)'
 	cargo test --locked --workspace --doc --quiet
+
+# A second PKCS#11 module, from the crates' registry and outside the workspace.
+kryoptic:
+	cargo build --locked --release --quiet --manifest-path tests/kryoptic/Cargo.toml --target-dir target/kryoptic
+
+# Runs the key management's tests on each module and writes what came of it into README.md.
+modules: setup-test kryoptic
+	tests/modules.sh
 
 interop: .venv
 	cargo build --locked --workspace --bins

@@ -17,6 +17,15 @@ if [ "$purpose" = test ]; then
     need openssl openssl
     need pkcs11-tool opensc
     need curl curl
+    need p11-kit p11-kit
+    need faketime faketime
+    # Kryoptic, the second PKCS#11 module, is built here on the system's libraries.
+    need pkg-config pkg-config
+    lacks() { ! pkg-config --exists "$1" 2>/dev/null; }
+    lacks openssl && packages+=(libssl-dev)
+    lacks sqlite3 && packages+=(libsqlite3-dev)
+    compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || packages+=(libclang-dev)
+    compgen -G '/usr/lib/*/pkcs11/p11-kit-client.so' >/dev/null || packages+=(p11-kit-modules)
     python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-venv)
 fi
 

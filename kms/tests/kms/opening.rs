@@ -43,17 +43,17 @@ fn a_module_is_loaded_once_and_finalised_when_its_last_token_is_gone() {
         "opening::a_module_is_loaded_once_and_finalised_when_its_last_token_is_gone",
         |world| {
             let token = world.token("only");
-            let again = Module::load(World::module_path()).unwrap_err();
+            let again = Module::load(&World::module_path()).unwrap_err();
             assert!(matches!(again, LoadError::AlreadyLoaded(_)));
             drop(token);
             world.unload();
 
             let config = TokenConfig::load(&world.token_file("only")).unwrap();
-            let module = Module::load(World::module_path()).unwrap();
+            let module = Module::load(&World::module_path()).unwrap();
             let token = Token::open(&module, &config, 1).unwrap();
             assert!(matches!(module.finalize(), Err(FinalizeError::InUse(1))));
             drop(token);
-            Module::load(World::module_path())
+            Module::load(&World::module_path())
                 .unwrap()
                 .finalize()
                 .unwrap();
@@ -96,7 +96,7 @@ fn an_unknown_token_is_named_with_what_is_there() {
 fn a_module_without_tokens_says_so() {
     in_a_world("opening::a_module_without_tokens_says_so", |world| {
         let config = TokenConfig {
-            module: World::module_path().to_path_buf(),
+            module: World::module_path(),
             label: "root".to_owned(),
             serial: "1".to_owned(),
             model: None,

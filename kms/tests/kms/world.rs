@@ -17,6 +17,10 @@ const MODULES: [&str; 3] = [
     "/usr/lib64/pkcs11/libsofthsm2.so",
     "/opt/homebrew/lib/softhsm/libsofthsm2.so",
 ];
+/// Names another module for the same tests; without it they run on SoftHSM.
+const ANOTHER: &str = "OBOL_TEST_MODULE";
+/// Kryoptic has no slot but those of its configuration.
+const KRYOPTIC_SLOTS: u32 = 4;
 pub(crate) const PIN: &str = "user-1234";
 pub(crate) const NOW: UnixTime = UnixTime(1_790_000_000);
 
@@ -39,18 +43,10 @@ pub(crate) fn in_a_world(name: &str, test: impl FnOnce(&World)) {
     let folder = tempfile::tempdir().unwrap();
     let tokens = folder.path().join("tokens");
     fs::create_dir(&tokens).unwrap();
-    let conf = folder.path().join("softhsm2.conf");
-    fs::write(
-        &conf,
-        format!(
-            "directories.tokendir = {}\nlog.level = ERROR\n",
-            tokens.display()
-        ),
-    )
-    .unwrap();
+    let (variable, conf) = configuration(folder.path());
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture"])
-        .env("SOFTHSM2_CONF", &conf)
+        .env(variable, &conf)
         .env(FOLDER, folder.path())
         .output()
         .unwrap();
@@ -63,16 +59,46 @@ pub(crate) fn in_a_world(name: &str, test: impl FnOnce(&World)) {
     assert!(output.status.success());
 }
 
+/// Where the module is told that its tokens lie in `folder`.
+fn configuration(folder: &Path) -> (&'static str, PathBuf) {
+    let tokens = folder.join("tokens");
+    let tokens = tokens.display();
+    let (variable, text) = if is_kryoptic() {
+        let slot = |number| {
+            format!(
+                "[[slots]]\nslot = {number}\ndbtype = 'sqlite'\ndbargs = '{tokens}/{number}.sql'\n"
+            )
+        };
+        let text: String = (1..=KRYOPTIC_SLOTS).map(slot).collect();
+        ("KRYOPTIC_CONF", text)
+    } else {
+        let text = format!("directories.tokendir = {tokens}\nlog.level = ERROR\n");
+        ("SOFTHSM2_CONF", text)
+    };
+    let conf = folder.join("module.conf");
+    fs::write(&conf, text).unwrap();
+    (variable, conf)
+}
+
+pub(crate) fn is_kryoptic() -> bool {
+    World::module_path().ends_with("libkryoptic_pkcs11.so")
+}
+
 impl World {
-    pub(crate) fn module_path() -> &'static Path {
+    pub(crate) fn module_path() -> PathBuf {
+        if let Some(module) = std::env::var_os(ANOTHER) {
+            return PathBuf::from(module);
+        }
         let found = MODULES.iter().map(Path::new).find(|path| path.exists());
-        found.expect("SoftHSM is installed (package softhsm2)")
+        found
+            .expect("SoftHSM is installed (package softhsm2)")
+            .to_path_buf()
     }
 
     /// Loads the module, or takes the one that is loaded.
     pub(crate) fn with_module<T>(&self, work: impl FnOnce(&Module) -> T) -> T {
         let mut slot = self.module.borrow_mut();
-        work(slot.get_or_insert_with(|| Module::load(World::module_path()).unwrap()))
+        work(slot.get_or_insert_with(|| Module::load(&World::module_path()).unwrap()))
     }
 
     /// Finalises the module; every token must be gone.
@@ -92,7 +118,8 @@ impl World {
         fs::write(&pin_file, format!("{PIN}\n")).unwrap();
         fs::set_permissions(&pin_file, PermissionsExt::from_mode(0o600)).unwrap();
         let path = self.token_file(name);
-        let (module, serial) = (World::module_path().display(), made.serial);
+        let (module, serial) = (World::module_path(), made.serial);
+        let module = module.display();
         let text = format!(
             "module = '{module}'\nlabel = '{name}'\nserial = '{serial}'\npin_file = '{name}.pin'\n"
         );
