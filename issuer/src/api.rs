@@ -1,28 +1,35 @@
+mod answer;
+mod credentials;
+mod health;
+mod keys;
+mod request;
+mod standing;
 mod wire;
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
-use data_encoding::BASE64URL_NOPAD;
+use axum::extract::DefaultBodyLimit;
+use axum::{Router, middleware};
 use obol_credential::UnixTime;
-use obol_transport::{Bytes, Peer, Problem};
-use tracing::{error, info};
+use obol_transport::{Peer, Problem};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use crate::clients::Clients;
-use crate::issuance::{Asked, IssueRefused};
+use crate::clients::Client;
 use crate::issuer::Issuer;
-use wire::{CredentialReply, CredentialRequest};
 
+pub use wire::BATCH_MAX;
+
+/// The largest body of a request that is no batch.
 const REQUEST_MAX: usize = 4096;
+/// The largest body of a batch: each item as long as its longest.
+const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+const _: () = assert!(BATCH_MAX * wire::ITEM_BYTES_MAX < BATCH_BYTES_MAX);
 
 struct Api {
-    issuer: Issuer,
-    clients: Clients,
+    issuer: Arc<Issuer>,
     clock: fn() -> u32,
 }
 
@@ -30,117 +37,100 @@ impl Api {
     fn now(&self) -> UnixTime {
         UnixTime((self.clock)())
     }
+
+    fn admit(&self, peer: &Peer, roles: &[&str]) -> Result<Client, Problem> {
+        self.issuer.live().clients.admit(peer, roles)
+    }
 }
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Obol issuer",
+        description = "Signs passengers' credentials. Every request is on mTLS, TLS 1.3, by a \
+                       client whose certificate's URI and key are registered. Each answer carries \
+                       `X-Request-Id`; each refusal is a problem (RFC 9457) with a stable `code`.",
+        license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT"),
+    ),
+    tags(
+        (name = "credentials", description = "Signing and renewing"),
+        (name = "standing", description = "Suspending, resuming and revoking"),
+        (name = "trust", description = "Keys and what terminals believe"),
+        (name = "operation", description = "Health and metrics"),
+    )
+)]
+struct Document;
 
 /// The issuer's HTTP API; `clock` gives seconds since 1970 UTC.
-pub fn router(issuer: Issuer, clients: Clients, clock: fn() -> u32) -> Router {
-    Router::new()
-        .route("/v1/credentials", post(sign_credential))
-        .route("/v1/trust-bundle", get(trust_bundle))
-        .route("/healthz", get(healthz))
-        .layer(DefaultBodyLimit::max(REQUEST_MAX))
-        .with_state(Arc::new(Api {
-            issuer,
-            clients,
-            clock,
-        }))
+pub fn router(issuer: Arc<Issuer>, clock: fn() -> u32) -> Router {
+    let api = Arc::new(Api { issuer, clock });
+    let noted = middleware::from_fn_with_state(Arc::clone(&api), request::note);
+    let (router, _) = routes_and_document();
+    router.layer(noted).with_state(api)
 }
 
-async fn sign_credential(
-    State(api): State<Arc<Api>>,
-    Extension(peer): Extension<Peer>,
-    body: Bytes,
-) -> Result<Response, Problem> {
-    api.clients.admit(&peer, &["platform"])?;
-    let asked = CredentialRequest::parse(&body).map_err(malformed)?;
-    let (signed, expires_at) = api
-        .issuer
-        .issue(&asked, api.now())
-        .await
-        .map_err(|refused| problem(&peer, refused))?;
-    info!(client = peer.uri, kid = %signed.kid(), class = asked.class, "credential issued");
-    let reply = CredentialReply {
-        credential: BASE64URL_NOPAD.encode(signed.credential()),
-        expires_at: expires_at.0,
-        kid: signed.kid().to_string(),
-    };
-    Ok((StatusCode::CREATED, Json(reply)).into_response())
+/// The API as OpenAPI 3.1, JSON: what `issuer/openapi.json` holds.
+///
+/// # Panics
+/// Never: the document is made of strings and maps.
+#[must_use]
+pub fn openapi() -> String {
+    let (_, document) = routes_and_document();
+    let mut text = document
+        .to_pretty_json()
+        .expect("strings and maps are JSON");
+    text.push('\n');
+    text
 }
 
-async fn trust_bundle(
-    State(api): State<Arc<Api>>,
-    Extension(peer): Extension<Peer>,
-) -> Result<Response, Problem> {
-    api.clients.admit(&peer, &["platform", "terminal"])?;
-    let bundle = api.issuer.trust_bundle(api.now()).map_err(|refused| {
-        error!(%refused, "no trust bundle can be made");
-        Problem::internal()
-    })?;
-    Ok(([(CONTENT_TYPE, "application/cbor")], bundle).into_response())
+fn routes_and_document() -> (Router<Arc<Api>>, utoipa::openapi::OpenApi) {
+    let small = OpenApiRouter::new()
+        .routes(routes!(credentials::sign))
+        .routes(routes!(credentials::status))
+        .routes(routes!(credentials::renew))
+        .routes(routes!(standing::subject))
+        .routes(routes!(standing::suspend_subject))
+        .routes(routes!(standing::resume_subject))
+        .routes(routes!(standing::revoke_subject))
+        .routes(routes!(standing::device))
+        .routes(routes!(standing::suspend_device))
+        .routes(routes!(standing::resume_device))
+        .routes(routes!(standing::revoke_device))
+        .routes(routes!(keys::keys))
+        .routes(routes!(keys::trust_bundle))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+        .layer(DefaultBodyLimit::max(REQUEST_MAX));
+    let large = OpenApiRouter::new()
+        .routes(routes!(credentials::sign_batch))
+        .layer(DefaultBodyLimit::max(BATCH_BYTES_MAX));
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(small)
+        .merge(large)
+        .split_for_parts()
 }
 
-async fn healthz(
-    State(api): State<Arc<Api>>,
-    Extension(peer): Extension<Peer>,
-) -> Result<&'static str, Problem> {
-    api.clients.admit(&peer, &["platform", "terminal"])?;
-    api.issuer
-        .check()
-        .await
-        .map_err(|refused| problem(&peer, refused))?;
-    Ok("ok\n")
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn malformed(detail: String) -> Problem {
-    let title = "The body is not the JSON of the request";
-    Problem::new(StatusCode::BAD_REQUEST, "malformed-request", title, detail)
-}
+    const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
 
-fn problem(peer: &Peer, refused: IssueRefused) -> Problem {
-    use IssueRefused as R;
-    let (status, code, title) = match &refused {
-        R::PossessionMalformed(_) => (400, "possession-malformed", "The proof does not parse"),
-        R::OtherSubject => (
-            400,
-            "possession-subject",
-            "The proof is for another subject",
-        ),
-        R::Stale { .. } => (400, "possession-stale", "The proof is not fresh"),
-        R::Signature => (
-            400,
-            "possession-signature",
-            "The proof's signature does not verify",
-        ),
-        R::UnknownClass(_) => (422, "class-unknown", "There is no such class"),
-        R::DeviceKeyReused => (409, "device-key-reused", "The device key was used before"),
-        R::StatusListFull => (503, "status-list-full", "The status list is full"),
-        R::KeyNotValid(_) => (
-            503,
-            "issuer-key-not-valid",
-            "The signing key is not in force",
-        ),
-        R::Unavailable => (503, "signing-unavailable", "No signature can be had"),
-    };
-    info!(client = peer.uri, code, reason = %refused, "request refused");
-    let status = StatusCode::from_u16(status).expect("each number above is a status");
-    Problem::new(status, code, title, refused.to_string())
-}
-
-impl CredentialRequest {
-    fn parse(body: &[u8]) -> Result<Asked, String> {
-        let raw: Self = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-        let subject = data_encoding::HEXLOWER
-            .decode(raw.subject.as_bytes())
-            .ok()
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or("subject is not 32 lower-case hexadecimal digits")?;
-        let possession = BASE64URL_NOPAD
-            .decode(raw.possession.as_bytes())
-            .map_err(|error| format!("possession is not base64url without padding: {error}"))?;
-        Ok(Asked {
-            subject,
-            class: raw.class,
-            possession,
-        })
+    #[test]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "OBOL_BLESS asks to write the file anew"
+    )]
+    fn the_committed_document_is_what_the_code_says() {
+        let made = openapi();
+        if std::env::var_os("OBOL_BLESS").is_some() {
+            std::fs::write(COMMITTED, &made).unwrap();
+        }
+        let committed = std::fs::read_to_string(COMMITTED).unwrap_or_default();
+        assert!(
+            committed == made,
+            "issuer/openapi.json is not what the code says: run this test with OBOL_BLESS=1"
+        );
     }
 }

@@ -128,6 +128,12 @@ impl IssuerCertificate {
         self.not_after
     }
 
+    /// Whether the key is good at this second.
+    #[must_use]
+    pub fn covers(&self, time: UnixTime) -> bool {
+        self.not_before <= time && time <= self.not_after
+    }
+
     /// Whether the certificate's scope has this class, 0 to 31.
     #[must_use]
     pub fn serves(&self, class: u8) -> bool {

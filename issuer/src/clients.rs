@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
 use obol_transport::{Peer, Problem};
@@ -6,7 +6,14 @@ use obol_transport::{Peer, Problem};
 /// The register of clients: a certificate counts when its URI and its key stand here together.
 #[derive(Clone, Debug, Default)]
 pub struct Clients {
-    known: BTreeSet<(String, [u8; 32])>,
+    known: BTreeMap<(String, [u8; 32]), Client>,
+}
+
+/// What a client may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Credentials of one shard in one day.
+    pub daily_quota: u32,
 }
 
 /// What registering did.
@@ -20,12 +27,10 @@ pub enum Registration {
 
 impl Clients {
     /// Registers a client; one URI may have several keys, as while a certificate is renewed.
-    pub fn register(&mut self, uri: &str, spki: [u8; 32]) -> Registration {
-        let new = self.known.insert((uri.to_owned(), spki));
-        if new {
-            Registration::New
-        } else {
-            Registration::Known
+    pub fn register(&mut self, uri: &str, spki: [u8; 32], client: Client) -> Registration {
+        match self.known.insert((uri.to_owned(), spki), client) {
+            None => Registration::New,
+            Some(_) => Registration::Known,
         }
     }
 
@@ -33,17 +38,17 @@ impl Clients {
     ///
     /// # Errors
     /// A problem of the code `not-registered` or `role-not-allowed`.
-    pub fn admit(&self, peer: &Peer, roles: &[&str]) -> Result<(), Problem> {
+    pub fn admit(&self, peer: &Peer, roles: &[&str]) -> Result<Client, Problem> {
         let forbidden =
             |code, title, detail| Problem::new(StatusCode::FORBIDDEN, code, title, detail);
-        if !self.known.contains(&(peer.uri.clone(), peer.spki)) {
+        let Some(client) = self.known.get(&(peer.uri.clone(), peer.spki)) else {
             let detail = format!("{} with this key is not in the register", peer.uri);
             return Err(forbidden(
                 "not-registered",
                 "The client is not registered",
                 detail,
             ));
-        }
+        };
         if !roles.contains(&peer.role.as_str()) {
             let detail = format!("the role {:?} is not one of {roles:?}", peer.role);
             return Err(forbidden(
@@ -52,7 +57,7 @@ impl Clients {
                 detail,
             ));
         }
-        Ok(())
+        Ok(*client)
     }
 }
 
@@ -73,15 +78,12 @@ mod tests {
     #[test]
     fn only_a_registered_pair_of_uri_and_key_passes() {
         let mut clients = Clients::default();
-        assert_eq!(
-            clients.register("obol://platform/main", [1; 32]),
-            Registration::New
-        );
-        assert_eq!(
-            clients.register("obol://platform/main", [1; 32]),
-            Registration::Known
-        );
-        assert_eq!(clients.admit(&peer("platform", 1), &["platform"]), Ok(()));
+        let client = Client { daily_quota: 7 };
+        let uri = "obol://platform/main";
+        assert_eq!(clients.register(uri, [1; 32], client), Registration::New);
+        assert_eq!(clients.register(uri, [1; 32], client), Registration::Known);
+        let admitted = clients.admit(&peer("platform", 1), &["platform"]);
+        assert_eq!(admitted, Ok(client));
         let other_key = clients
             .admit(&peer("platform", 2), &["platform"])
             .unwrap_err();

@@ -1,4 +1,5 @@
 mod raw;
+mod templates;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use thiserror::Error;
 
 use crate::clients::Clients;
 use crate::issuance::Policy;
+use templates::Templates;
 
 const CONFIG_MAX: usize = 1024 * 1024;
 
@@ -27,8 +29,8 @@ pub struct Config {
     pub policy: Policy,
     /// mTLS files.
     pub tls: TlsFiles,
-    /// Certificate of the key that signs.
-    pub signing_certificate: PathBuf,
+    /// Certificates of the keys that sign, one a shard.
+    pub signing_certificates: Vec<PathBuf>,
     /// Certificates of further keys for the trust bundle.
     pub published_certificates: Vec<PathBuf>,
     /// Who may ask.
@@ -44,6 +46,8 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// CA of the clients.
     pub trust: PathBuf,
+    /// Its revocation list, where there is one.
+    pub crl: Option<PathBuf>,
 }
 
 /// Why a configuration cannot be used.
@@ -83,32 +87,41 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads and checks a file.
+    /// Reads and checks a file, and the templates it names.
     ///
     /// # Errors
     /// [`ConfigError`] with the value seen.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let bytes = read_limited(path, CONFIG_MAX)?;
-        let text = String::from_utf8(bytes).map_err(|error| ConfigError::Syntax {
-            line: 1,
-            message: format!("not UTF-8 after byte {}", error.utf8_error().valid_up_to()),
-        })?;
-        Self::parse(&text, path.parent().unwrap_or(Path::new("")))
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let text = read(path)?;
+        let raw: raw::Raw = toml::from_str(&text).map_err(|error| syntax(&text, &error))?;
+        let templates = read(&folder.join(&raw.templates))?;
+        raw.check(folder, Templates::parse(&templates)?)
     }
 
-    /// Checks a text; relative paths begin at `folder`.
+    /// Checks two texts; relative paths begin at `folder`.
     ///
     /// # Errors
     /// [`ConfigError`] with the value seen.
-    pub fn parse(text: &str, folder: &Path) -> Result<Self, ConfigError> {
-        let raw: raw::Raw = toml::from_str(text).map_err(|error| {
-            let start = error.span().map_or(0, |span| span.start);
-            let line = 1 + text[..start].matches('\n').count();
-            ConfigError::Syntax {
-                line,
-                message: error.message().to_owned(),
-            }
-        })?;
-        raw.check(folder)
+    pub fn parse(text: &str, templates: &str, folder: &Path) -> Result<Self, ConfigError> {
+        let raw: raw::Raw = toml::from_str(text).map_err(|error| syntax(text, &error))?;
+        raw.check(folder, Templates::parse(templates)?)
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let bytes = read_limited(path, CONFIG_MAX)?;
+    String::from_utf8(bytes).map_err(|error| ConfigError::Syntax {
+        line: 1,
+        message: format!("not UTF-8 after byte {}", error.utf8_error().valid_up_to()),
+    })
+}
+
+fn syntax(text: &str, error: &toml::de::Error) -> ConfigError {
+    let start = error.span().map_or(0, |span| span.start);
+    let line = 1 + text[..start].matches('\n').count();
+    ConfigError::Syntax {
+        line,
+        message: error.message().to_owned(),
     }
 }

@@ -8,6 +8,8 @@ use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use thiserror::Error;
 
+use crate::register::{Handle, Standing, Target};
+
 /// How far a proof's time may lie from now, seconds, either way.
 pub const POSSESSION_SKEW_S: u32 = 300;
 
@@ -18,6 +20,10 @@ pub struct Policy {
     pub life_s: u32,
     /// Status indexes of one key and epoch, a power of two.
     pub status_list_size: u32,
+    /// How long a credential is remembered after the day it was issued, seconds.
+    pub keep_s: u32,
+    /// Of a hundred credentials, how many are verified again as a terminal would.
+    pub sample_percent: u8,
     /// By rider class.
     pub templates: BTreeMap<u8, FareTemplate>,
 }
@@ -37,7 +43,9 @@ pub struct FareTemplate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// The passenger's handle.
-    pub subject: [u8; 16],
+    pub subject: Handle,
+    /// The phone's handle, where the platform gives one.
+    pub device: Option<Handle>,
     /// The rider class.
     pub class: u8,
     /// The proof of possession of the device key.
@@ -47,7 +55,8 @@ pub struct Asked {
 /// A request whose sender holds the device key, for a class there is. Only [`prove`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proven {
-    subject: [u8; 16],
+    subject: Handle,
+    device: Option<Handle>,
     class: u8,
     device_key: DeviceKey,
     template: FareTemplate,
@@ -85,6 +94,32 @@ pub enum IssueRefused {
     /// The signing key's certificate does not cover now.
     #[error("the certificate of issuer key {0} does not cover now")]
     KeyNotValid(String),
+    /// The subject or the phone is suspended or revoked.
+    #[error("the {} {} is {standing}", target.kind(), target.handle())]
+    Denied {
+        /// Which of the two.
+        target: Target,
+        /// What holds.
+        standing: Standing,
+    },
+    /// The client has had its credentials of this shard for today.
+    #[error("the client's quota of {0} credentials of one shard a day is used up")]
+    Quota(u32),
+    /// The idempotency key belongs to another request.
+    #[error("the idempotency key was used for a request with another body")]
+    OtherRequest,
+    /// The same request is under way.
+    #[error("a request with this idempotency key is under way")]
+    InProgress,
+    /// More waits than can be signed in time.
+    #[error("more requests wait than can be signed in time")]
+    Overloaded {
+        /// When to come again, seconds.
+        retry_after_s: u32,
+    },
+    /// This issuer made no such credential.
+    #[error("this issuer made no credential of that name, or has forgotten it")]
+    UnknownCredential,
     /// The register or the daemon failed; the reason is logged.
     #[error("no signature could be had")]
     Unavailable,
@@ -97,7 +132,7 @@ pub enum IssueRefused {
 pub fn prove(asked: &Asked, policy: &Policy, now: UnixTime) -> Result<Proven, IssueRefused> {
     let (proof, signature) =
         possession::decode(&asked.possession).map_err(IssueRefused::PossessionMalformed)?;
-    if proof.subject != asked.subject {
+    if proof.subject != asked.subject.0 {
         return Err(IssueRefused::OtherSubject);
     }
     let made = proof.issued_at;
@@ -112,6 +147,7 @@ pub fn prove(asked: &Asked, policy: &Policy, now: UnixTime) -> Result<Proven, Is
         .ok_or(IssueRefused::UnknownClass(class))?;
     Ok(Proven {
         subject: asked.subject,
+        device: asked.device,
         class,
         device_key: proof.device_key,
         template,
@@ -128,8 +164,26 @@ fn check_signature(proof: &Possession, signature: &[u8; 64]) -> Option<()> {
 impl Proven {
     /// The passenger's handle.
     #[must_use]
-    pub fn subject(&self) -> [u8; 16] {
+    pub fn subject(&self) -> Handle {
         self.subject
+    }
+
+    /// The phone's handle, where there is one.
+    #[must_use]
+    pub fn device(&self) -> Option<Handle> {
+        self.device
+    }
+
+    /// The rider class.
+    #[must_use]
+    pub fn class(&self) -> u8 {
+        self.class
+    }
+
+    /// What the class gets.
+    #[must_use]
+    pub fn template(&self) -> FareTemplate {
+        self.template
     }
 
     /// The key that the credential will name.

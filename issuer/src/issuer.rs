@@ -1,133 +1,99 @@
-use std::path::PathBuf;
+mod issue;
+mod start_error;
 
-use miette::Diagnostic;
-use obol_credential::{Cti, UnixTime};
-use obol_kms_client::{KmsClient, KmsError, SpkiId, VerifiedSignature};
-use obol_trust::{BundleRefused, TrustBundle};
-use thiserror::Error;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use obol_credential::UnixTime;
+use obol_kms_client::KmsClient;
+use obol_trust::BundleRefused;
 use tracing::error;
 
-use crate::certificate::{CertificateError, IssuerCertificate};
+use crate::admission::Admission;
+use crate::certificate::IssuerCertificate;
+use crate::clients::Clients;
 use crate::config::Config;
-use crate::issuance::{Asked, IssueRefused, Policy, Proven, prove};
-use crate::register::{CANDIDATES, Register, RegisterError, Reservation};
+use crate::in_flight::InFlight;
+use crate::issuance::{IssueRefused, Policy};
+use crate::metrics::Metrics;
+use crate::register::{Register, RegisterError};
+use crate::shards::{Shard, Shards};
 
-/// Signs credentials and makes trust bundles.
+pub use issue::{IssuedCredential, Request};
+pub use start_error::StartError;
+
+/// Signatures that the daemon works on at a time; the rest waits here, where lines are fair.
+const PLACES: u32 = 64;
+
+/// Signs credentials, keeps who is denied, and makes trust bundles.
 #[derive(Debug)]
 pub struct Issuer {
     kms: KmsClient,
-    signing: IssuerCertificate,
-    published: Vec<IssuerCertificate>,
-    policy: Policy,
-    bundle_life_s: u32,
     register: Register,
+    admission: Arc<Admission>,
+    in_flight: InFlight,
+    metrics: Metrics,
+    live: ArcSwap<Live>,
+    fixed: Fixed,
 }
 
-/// Why the issuer does not start.
-#[derive(Debug, Error, Diagnostic)]
-pub enum StartError {
-    /// A certificate cannot be used.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Certificate(#[from] CertificateError),
-    /// The register cannot be opened.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Register(#[from] RegisterError),
-    /// The key management daemon does not answer.
-    #[error("the key management daemon at {} cannot be asked", socket.display())]
-    #[diagnostic(help(
-        "start `obol-kms serve` first, and check `kms_socket` in the configuration"
-    ))]
-    Kms {
-        /// Its socket.
-        socket: PathBuf,
-        /// What went wrong.
-        source: KmsError,
-    },
-    /// The certificate is of a key that the daemon does not serve, or of another algorithm.
-    #[error("{} is of key {spki}, which the key management daemon does not serve", path.display())]
-    #[diagnostic(help(
-        "give the certificate of a key that `obol-kms serve` is configured to serve"
-    ))]
-    KeyMismatch {
-        /// The certificate.
-        path: PathBuf,
-        /// Its key.
-        spki: SpkiId,
-    },
-    /// The certificate does not cover now.
-    #[error("{} is good from {not_before} to {not_after}, and now is {now}", path.display())]
-    #[diagnostic(help("give a certificate that is in force, and check this machine's clock"))]
-    NotInForce {
-        /// The certificate.
-        path: PathBuf,
-        /// First second at which it is good.
-        not_before: UnixTime,
-        /// Last second at which it is good.
-        not_after: UnixTime,
-        /// This machine's time.
-        now: UnixTime,
-    },
-    /// A configured class is outside the certificate's scope.
-    #[error("class {class} is outside the scope of {}", path.display())]
-    #[diagnostic(help("remove the class, or have a certificate issued whose scope has it"))]
-    ClassOutOfScope {
-        /// The class.
-        class: u8,
-        /// The certificate.
-        path: PathBuf,
-    },
-    /// The certificates do not make a bundle.
-    #[error("the certificates make no trust bundle")]
-    #[diagnostic(help("check `keys` in the configuration: each key once, at most 64"))]
-    Bundle(#[source] BundleRefused),
+/// What a reload replaces, all of it at once.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) shards: Shards,
+    pub(crate) policy: Policy,
+    pub(crate) clients: Clients,
+    bundle_life_s: u32,
+}
+
+/// What only a start can change.
+#[derive(Debug, PartialEq, Eq)]
+struct Fixed {
+    listen: std::net::SocketAddr,
+    database: PathBuf,
+    kms_socket: PathBuf,
+    status_list_size: u32,
 }
 
 impl Issuer {
     /// Loads certificates, asks the daemon for its keys and opens the register.
     ///
     /// # Errors
-    /// [`StartError`], in particular when the daemon does not have the signing certificate's key.
+    /// [`StartError`], in particular when the daemon does not have a signing certificate's key.
     pub async fn start(config: &Config, now: UnixTime) -> Result<Self, StartError> {
-        let signing = IssuerCertificate::load(&config.signing_certificate)?;
-        check_certificate(&signing, config, now)?;
-        let published = config.published_certificates.iter();
-        let published: Vec<_> = published
-            .map(|path| IssuerCertificate::load(path))
-            .collect::<Result<_, _>>()?;
-        let kms = connect(config, &signing).await?;
-        let issuer = Self {
-            kms,
-            signing,
-            published,
-            policy: config.policy.clone(),
-            bundle_life_s: config.bundle_life_s,
-            register: Register::open(&config.database)?,
+        // The files are judged before the daemon is asked, and the daemon before a database is made.
+        let shards = load_shards(config, now)?;
+        let failed = |source| StartError::Kms {
+            socket: config.kms_socket.clone(),
+            source,
         };
-        issuer.trust_bundle(now).map_err(StartError::Bundle)?;
-        Ok(issuer)
+        let kms = KmsClient::connect(&config.kms_socket)
+            .await
+            .map_err(failed)?;
+        check_served(&kms, config, &shards).await?;
+        Ok(Self {
+            live: ArcSwap::from_pointee(Live::new(config, shards)),
+            kms,
+            register: Register::open(&config.database)?,
+            admission: Admission::new(PLACES),
+            in_flight: InFlight::default(),
+            metrics: Metrics::new(),
+            fixed: Fixed::of(config),
+        })
     }
 
-    /// Issues a credential: proves, reserves, then signs.
+    /// Takes a changed configuration: keys, classes, clients, quotas. Requests under way end by the
+    /// old one.
     ///
     /// # Errors
-    /// [`IssueRefused`]. After a failure behind the reservation the device key is used up.
-    pub async fn issue(
-        &self,
-        asked: &Asked,
-        now: UnixTime,
-    ) -> Result<(VerifiedSignature, UnixTime), IssueRefused> {
-        let proven = prove(asked, &self.policy, now)?;
-        let expires_at = self.expiry(now)?;
-        let cti = Cti(random()?);
-        let status_index = self.reserve(&proven, cti, now, expires_at).await?;
-        let claims = proven.claims(now, expires_at, cti, status_index);
-        let signed = self.kms.sign_credential(self.signing.spki(), &claims).await;
-        Ok((
-            signed.map_err(|cause| unavailable("signing", &cause))?,
-            expires_at,
-        ))
+    /// [`StartError`]; then everything stays as it was.
+    pub async fn reload(&self, config: &Config, now: UnixTime) -> Result<(), StartError> {
+        self.fixed.check_same(&Fixed::of(config))?;
+        let shards = load_shards(config, now)?;
+        check_served(&self.kms, config, &shards).await?;
+        self.live.store(Arc::new(Live::new(config, shards)));
+        Ok(())
     }
 
     /// The keys that terminals shall believe, as bytes of `obol-trust`.
@@ -135,125 +101,158 @@ impl Issuer {
     /// # Errors
     /// [`BundleRefused`] only where [`Issuer::start`] would have refused.
     pub fn trust_bundle(&self, now: UnixTime) -> Result<Vec<u8>, BundleRefused> {
-        let keys = std::iter::once(&self.signing).chain(&self.published);
-        let entries = keys.map(IssuerCertificate::entry).collect();
-        Ok(TrustBundle::new(now, now.plus(self.bundle_life_s), entries)?.encode())
+        let live = self.live.load();
+        live.shards.bundle(now, live.bundle_life_s)
     }
 
-    /// Whether the daemon answers and still serves the key.
+    /// Whether a credential could be signed now: the disk takes writes, the daemon answers, and it
+    /// serves a key in force.
     ///
     /// # Errors
-    /// [`IssueRefused::Unavailable`]; the reason is logged.
-    pub async fn check(&self) -> Result<(), IssueRefused> {
-        let keys = self
-            .kms
-            .keys()
-            .await
-            .map_err(|cause| unavailable("asking for keys", &cause))?;
-        let served = keys.iter().any(|key| key.spki == self.signing.spki());
-        if served {
+    /// [`IssueRefused::Unavailable`] or [`IssueRefused::KeyNotValid`]; the reason is logged.
+    pub async fn check(&self, now: UnixTime) -> Result<(), IssueRefused> {
+        let written = self.register.check().await;
+        written.map_err(|cause| unavailable("writing to the register", &cause))?;
+        let keys = self.kms.keys().await;
+        let keys = keys.map_err(|cause| unavailable("asking for keys", &cause))?;
+        let live = self.live.load();
+        let usable = live.shards.signing().iter().any(|shard| {
+            let certificate = &shard.certificate;
+            certificate.covers(now) && keys.iter().any(|key| key.spki == certificate.spki())
+        });
+        if usable {
             Ok(())
         } else {
-            Err(IssueRefused::Unavailable)
+            let kids = live.shards.signing().iter();
+            let kids: Vec<_> = kids
+                .map(|shard| shard.certificate.kid().to_string())
+                .collect();
+            Err(IssueRefused::KeyNotValid(kids.join(", ")))
         }
     }
 
-    /// A credential does not outlive the certificate of the key that signed it.
-    fn expiry(&self, now: UnixTime) -> Result<UnixTime, IssueRefused> {
-        let expires_at = now.plus(self.policy.life_s).min(self.signing.not_after());
-        if now < self.signing.not_before() || expires_at <= now {
-            return Err(IssueRefused::KeyNotValid(self.signing.kid().to_string()));
-        }
-        Ok(expires_at)
+    /// The register, for those who publish or back it up.
+    #[must_use]
+    pub fn register(&self) -> &Register {
+        &self.register
     }
 
-    async fn reserve(
-        &self,
-        proven: &Proven,
-        cti: Cti,
-        issued_at: UnixTime,
-        expires_at: UnixTime,
-    ) -> Result<u32, IssueRefused> {
-        let mut candidates = [0; CANDIDATES];
-        for candidate in &mut candidates {
-            // The size is a power of two, so the mask favours no index.
-            *candidate = u32::from_be_bytes(random()?) & (self.policy.status_list_size - 1);
-        }
-        let reservation = Reservation {
-            kid: self.signing.kid(),
-            subject: proven.subject(),
-            device_key: proven.device_key(),
-            cti,
-            issued_at,
-            expires_at,
-            candidates,
-        };
-        self.register
-            .reserve(reservation)
-            .await
-            .map_err(|cause| match cause {
-                RegisterError::DeviceKeyReused => IssueRefused::DeviceKeyReused,
-                RegisterError::Full => IssueRefused::StatusListFull,
-                cause => unavailable("reserving a status index", &cause),
-            })
+    /// The configuration in force.
+    pub(crate) fn live(&self) -> arc_swap::Guard<Arc<Live>> {
+        self.live.load()
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(crate) fn kms(&self) -> &KmsClient {
+        &self.kms
+    }
+
+    /// Items that wait for a signature.
+    pub(crate) fn waiting(&self) -> usize {
+        self.admission.waiting()
+    }
+
+    /// Deletes what is older than the configuration keeps, a little at a time.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub async fn purge(&self, now: UnixTime) -> Result<(), RegisterError> {
+        use crate::register::Purged;
+        let before = now.minus(self.live.load().policy.keep_s);
+        while self.register.purge_some(before).await? == Purged::Some {}
+        Ok(())
     }
 }
 
-fn check_certificate(
-    signing: &IssuerCertificate,
-    config: &Config,
-    now: UnixTime,
-) -> Result<(), StartError> {
-    let path = config.signing_certificate.clone();
-    let (not_before, not_after) = (signing.not_before(), signing.not_after());
-    if now < not_before || not_after < now {
+impl Live {
+    fn new(config: &Config, shards: Shards) -> Self {
+        Self {
+            shards,
+            policy: config.policy.clone(),
+            clients: config.clients.clone(),
+            bundle_life_s: config.bundle_life_s,
+        }
+    }
+}
+
+impl Fixed {
+    fn of(config: &Config) -> Self {
+        Self {
+            listen: config.listen,
+            database: config.database.clone(),
+            kms_socket: config.kms_socket.clone(),
+            status_list_size: config.policy.status_list_size,
+        }
+    }
+
+    fn check_same(&self, new: &Self) -> Result<(), StartError> {
+        let changed = [
+            ("listen", self.listen != new.listen),
+            ("database", self.database != new.database),
+            ("kms_socket", self.kms_socket != new.kms_socket),
+            (
+                "status_list_size",
+                self.status_list_size != new.status_list_size,
+            ),
+        ];
+        match changed.into_iter().find(|(_, changed)| *changed) {
+            Some((key, _)) => Err(StartError::NeedsRestart(key)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn load_shards(config: &Config, now: UnixTime) -> Result<Shards, StartError> {
+    let signing = config.signing_certificates.iter();
+    let signing = signing.map(|path| load_shard(path, config, now));
+    let published = config.published_certificates.iter();
+    let published = published.map(|path| IssuerCertificate::load(path));
+    let shards = Shards::new(
+        signing.collect::<Result<_, _>>()?,
+        published.collect::<Result<_, _>>()?,
+    );
+    let bundle = shards.bundle(now, config.bundle_life_s);
+    bundle.map_err(StartError::Bundle)?;
+    Ok(shards)
+}
+
+fn load_shard(path: &Path, config: &Config, now: UnixTime) -> Result<Shard, StartError> {
+    let certificate = IssuerCertificate::load(path)?;
+    let path = path.to_owned();
+    if !certificate.covers(now) {
         return Err(StartError::NotInForce {
             path,
-            not_before,
-            not_after,
+            not_before: certificate.not_before(),
+            not_after: certificate.not_after(),
             now,
         });
     }
-    match config
-        .policy
-        .templates
-        .keys()
-        .find(|class| !signing.serves(**class))
-    {
-        Some(class) => Err(StartError::ClassOutOfScope {
-            class: *class,
-            path,
-        }),
-        None => Ok(()),
+    let mut classes = config.policy.templates.keys();
+    if let Some(&class) = classes.find(|class| !certificate.serves(**class)) {
+        return Err(StartError::ClassOutOfScope { class, path });
     }
+    Shard::new(certificate).ok_or(StartError::Unusable { path })
 }
 
-async fn connect(config: &Config, signing: &IssuerCertificate) -> Result<KmsClient, StartError> {
-    let failed = |source| StartError::Kms {
+async fn check_served(kms: &KmsClient, config: &Config, shards: &Shards) -> Result<(), StartError> {
+    let keys = kms.keys().await.map_err(|source| StartError::Kms {
         socket: config.kms_socket.clone(),
         source,
-    };
-    let kms = KmsClient::connect(&config.kms_socket)
-        .await
-        .map_err(failed)?;
-    let keys = kms.keys().await.map_err(failed)?;
-    let fits = |key: &obol_kms_client::KeyInfo| {
-        key.spki == signing.spki() && key.algorithm == signing.algorithm()
-    };
-    if !keys.iter().any(fits) {
-        let path = config.signing_certificate.clone();
-        return Err(StartError::KeyMismatch {
-            path,
-            spki: signing.spki(),
-        });
+    })?;
+    for (shard, path) in shards.signing().iter().zip(&config.signing_certificates) {
+        let (spki, algorithm) = (shard.certificate.spki(), shard.certificate.algorithm());
+        if !keys
+            .iter()
+            .any(|key| key.spki == spki && key.algorithm == algorithm)
+        {
+            let path = path.clone();
+            return Err(StartError::KeyMismatch { path, spki });
+        }
     }
-    Ok(kms)
-}
-
-fn random<const N: usize>() -> Result<[u8; N], IssueRefused> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|cause| unavailable("drawing random bytes", &cause))?;
-    Ok(bytes)
+    Ok(())
 }
 
 /// Logs the whole chain here, where it is handled; the client learns only that it failed.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use miette::IntoDiagnostic;
@@ -71,12 +72,12 @@ async fn run_service(path: &std::path::Path, stdin: StopOnStdin) -> miette::Resu
     let config = Config::load(path)?;
     let identity = Identity::load(&config.tls.certificate, &config.tls.key)?;
     let clients = ClientAuth::Required(TrustAnchor::load(&config.tls.trust)?);
-    let issuer = Issuer::start(&config, UnixTime(unix_now())).await?;
+    let issuer = Arc::new(Issuer::start(&config, UnixTime(unix_now())).await?);
 
     let (listener, address) = listen(config.listen).await?;
     println!("ready https://{address}");
     info!(%address, "serving");
-    let router = router(issuer, config.clients, unix_now);
+    let router = router(issuer, unix_now);
     serve(
         listener,
         server_config(identity, clients),

@@ -2,7 +2,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use axum::http::header::{CONTENT_TYPE, DATE, HeaderValue};
 use axum::http::uri::Scheme;
-use axum::http::{Method, Request, Response, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -31,6 +31,8 @@ pub struct Reply {
     pub status: StatusCode,
     /// The content type as sent; empty when there is none.
     pub content_type: String,
+    /// All headers.
+    pub headers: HeaderMap,
     /// The body, at most [`MAX_REPLY_BYTES`].
     pub body: Bytes,
     /// The server's clock as its `Date` header tells it (RFC 9110 section 6.6.1), seconds since
@@ -188,6 +190,7 @@ async fn read(url: &str, response: Response<Incoming>) -> Result<Reply, Transpor
         date: parts.headers.get(DATE).and_then(seconds),
         status: parts.status,
         content_type: content_type.unwrap_or("").to_owned(),
+        headers: parts.headers,
         body: body.to_bytes(),
     })
 }

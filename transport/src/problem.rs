@@ -169,6 +169,7 @@ fn media_type(content_type: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderMap;
     use hyper::body::Bytes;
 
     fn reply(content_type: &str, body: &'static [u8]) -> Reply {
@@ -177,6 +178,7 @@ mod tests {
             date: None,
             status: StatusCode::CONFLICT,
             content_type,
+            headers: HeaderMap::new(),
             body: Bytes::from_static(body),
         }
     }
@@ -196,6 +198,7 @@ mod tests {
             date: None,
             status: parts.status,
             content_type,
+            headers: parts.headers,
             body,
         });
         assert_eq!(read, sent);

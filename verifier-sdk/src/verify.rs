@@ -114,6 +114,29 @@ impl Verifier<'_> {
         })
     }
 
+    /// Verifies a credential alone, as whoever issued it checks before handing it out: form, key,
+    /// scope, life and the issuer's signature. It is no boarding code: nobody has shown it.
+    ///
+    /// # Errors
+    /// [`Refusal`] with the code of the first rule that is broken.
+    pub fn verify_credential(&self, bytes: &[u8], now: UnixTime) -> Result<Claims, Refusal> {
+        let credential =
+            Credential::decode(bytes).map_err(|m| refusal(RefusalCode::Malformed, m.rule))?;
+        let claims = *credential.claims();
+        let key = self.key_for(&credential, now)?;
+        if now >= claims.expires_at {
+            let rule = "the credential has expired";
+            return Err(refusal(RefusalCode::CredExpired, rule));
+        }
+        if !key.signed(&credential.signature_input(), credential.signature()) {
+            return Err(refusal(
+                RefusalCode::IssuerSig,
+                "the issuer did not sign this credential",
+            ));
+        }
+        Ok(claims)
+    }
+
     fn key_for(&self, credential: &Credential<'_>, now: UnixTime) -> Result<&IssuerKey, Refusal> {
         let claims = credential.claims();
         let key = self

@@ -123,7 +123,8 @@ fn issued(body: &[u8], proof: &Possession, class: u8) -> Result<Issued, String> 
     let agrees = claims.device_key == proof.device_key
         && claims.fare.class == class
         && claims.expires_at == UnixTime(reply.expires_at)
-        && credential.kid().to_string() == reply.kid;
+        && credential.kid().to_string() == reply.kid
+        && HEXLOWER.encode(&claims.cti.0) == reply.cti;
     if !agrees {
         return Err("the credential is not the one that was asked for".to_owned());
     }

@@ -19,4 +19,6 @@ pub(crate) struct CredentialReply {
     pub(crate) expires_at: u32,
     /// 8 hexadecimal digits, lower case.
     pub(crate) kid: String,
+    /// 16 hexadecimal digits, lower case.
+    pub(crate) cti: String,
 }

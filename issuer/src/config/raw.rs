@@ -1,6 +1,5 @@
 //! The configuration as it stands in the file, and the way to the checked one.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -9,18 +8,22 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use serde::Deserialize;
 
+use super::templates::Templates;
 use super::{Config, ConfigError, TlsFiles};
-use crate::clients::{Clients, Registration};
-use crate::issuance::{FareTemplate, Policy};
+use crate::clients::{Client, Clients, Registration};
+use crate::issuance::Policy;
 
 const HOUR_S: u32 = 3600;
-const LIFE_HOURS: RangeInclusive<u32> = 1..=48;
+const DAY_S: u32 = 24 * HOUR_S;
 const BUNDLE_LIFE_HOURS: RangeInclusive<u32> = 1..=720;
 const STATUS_LIST_SIZE: RangeInclusive<u32> = 1 << 10..=1 << 24;
-const WINDOW_S: RangeInclusive<u16> = 1..=60;
-const CLASS: RangeInclusive<u8> = 0..=31;
+const KEEP_DAYS: RangeInclusive<u32> = 3..=400;
+const SAMPLE_PERCENT: RangeInclusive<u8> = 0..=100;
+const DAILY_QUOTA: RangeInclusive<u32> = 1..=100_000_000;
+const SHARDS_MAX: usize = 16;
 
-const _: () = assert!(*LIFE_HOURS.end() * HOUR_S == obol_credential::LIFE_MAX_S);
+// What is deleted has expired: a credential of the oldest day that is kept, and a day of slack.
+const _: () = assert!(*KEEP_DAYS.start() * DAY_S >= obol_credential::LIFE_MAX_S + DAY_S);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,15 +31,19 @@ pub(super) struct Raw {
     listen: SocketAddr,
     database: PathBuf,
     kms_socket: PathBuf,
-    #[serde(default = "life_hours")]
-    life_hours: u32,
+    pub(super) templates: PathBuf,
     #[serde(default = "bundle_life_hours")]
     bundle_life_hours: u32,
     #[serde(default = "status_list_size")]
     status_list_size: u32,
+    #[serde(default = "keep_days")]
+    keep_days: u32,
+    #[serde(default = "sample_percent")]
+    sample_percent: u8,
+    #[serde(default = "daily_quota")]
+    daily_quota: u32,
     tls: RawTls,
     keys: RawKeys,
-    classes: Vec<RawClass>,
     clients: Vec<RawClient>,
 }
 
@@ -46,24 +53,22 @@ struct RawTls {
     certificate: PathBuf,
     key: PathBuf,
     trust: PathBuf,
+    crl: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawKeys {
-    signing: PathBuf,
+    signing: OneOrMore,
     #[serde(default)]
     published: Vec<PathBuf>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawClass {
-    class: u8,
-    cap_minor: u32,
-    window_s: u16,
-    #[serde(default)]
-    flags: u8,
+#[serde(untagged)]
+enum OneOrMore {
+    One(PathBuf),
+    More(Vec<PathBuf>),
 }
 
 #[derive(Deserialize)]
@@ -71,10 +76,7 @@ struct RawClass {
 struct RawClient {
     uri: String,
     spki: String,
-}
-
-fn life_hours() -> u32 {
-    24
+    daily_quota: Option<u32>,
 }
 
 fn bundle_life_hours() -> u32 {
@@ -85,14 +87,34 @@ fn status_list_size() -> u32 {
     1 << 20
 }
 
+fn keep_days() -> u32 {
+    35
+}
+
+fn sample_percent() -> u8 {
+    1
+}
+
+fn daily_quota() -> u32 {
+    1_000_000
+}
+
 impl Raw {
-    pub(super) fn check(self, folder: &Path) -> Result<Config, ConfigError> {
-        in_range("life_hours", self.life_hours, &LIFE_HOURS, "1 to 48")?;
+    pub(super) fn check(self, folder: &Path, templates: Templates) -> Result<Config, ConfigError> {
+        let (bundle, keep) = (self.bundle_life_hours, self.keep_days);
+        in_range("bundle_life_hours", bundle, &BUNDLE_LIFE_HOURS, "1 to 720")?;
+        in_range("keep_days", keep, &KEEP_DAYS, "3 to 400")?;
         in_range(
-            "bundle_life_hours",
-            self.bundle_life_hours,
-            &BUNDLE_LIFE_HOURS,
-            "1 to 720",
+            "sample_percent",
+            self.sample_percent,
+            &SAMPLE_PERCENT,
+            "0 to 100",
+        )?;
+        in_range(
+            "daily_quota",
+            self.daily_quota,
+            &DAILY_QUOTA,
+            "1 to 100000000",
         )?;
         let size = self.status_list_size;
         if !STATUS_LIST_SIZE.contains(&size) || !size.is_power_of_two() {
@@ -103,60 +125,52 @@ impl Raw {
             listen: self.listen,
             database: folder.join(self.database),
             kms_socket: folder.join(self.kms_socket),
-            bundle_life_s: self.bundle_life_hours * HOUR_S,
+            bundle_life_s: bundle * HOUR_S,
             policy: Policy {
-                life_s: self.life_hours * HOUR_S,
+                life_s: templates.life_s,
                 status_list_size: size,
-                templates: templates(&self.classes)?,
+                keep_s: keep * DAY_S,
+                sample_percent: self.sample_percent,
+                templates: templates.by_class,
             },
             tls: TlsFiles {
                 certificate: folder.join(self.tls.certificate),
                 key: folder.join(self.tls.key),
                 trust: folder.join(self.tls.trust),
+                crl: self.tls.crl.map(|path| folder.join(path)),
             },
-            signing_certificate: folder.join(self.keys.signing),
+            signing_certificates: signing(self.keys.signing, folder)?,
             published_certificates: self.keys.published.iter().map(|p| folder.join(p)).collect(),
-            clients: clients(&self.clients)?,
+            clients: clients(&self.clients, self.daily_quota)?,
         })
     }
 }
 
-fn templates(classes: &[RawClass]) -> Result<BTreeMap<u8, FareTemplate>, ConfigError> {
-    let mut templates = BTreeMap::new();
-    for raw in classes {
-        in_range("class", raw.class, &CLASS, "0 to 31")?;
-        in_range("window_s", raw.window_s, &WINDOW_S, "1 to 60")?;
-        let RawClass {
-            cap_minor,
-            window_s,
-            flags,
-            ..
-        } = *raw;
-        let template = FareTemplate {
-            cap_minor,
-            window_s,
-            flags,
-        };
-        if templates.insert(raw.class, template).is_some() {
-            return Err(ConfigError::Twice {
-                what: format!("class {}", raw.class),
-            });
-        }
+fn signing(raw: OneOrMore, folder: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let paths = match raw {
+        OneOrMore::One(path) => vec![path],
+        OneOrMore::More(paths) => paths,
+    };
+    if paths.is_empty() || paths.len() > SHARDS_MAX {
+        return Err(value(
+            "signing",
+            format!("{} files", paths.len()),
+            "1 to 16",
+        ));
     }
-    if templates.is_empty() {
-        return Err(value("classes", "empty", "one class or more"));
-    }
-    Ok(templates)
+    Ok(paths.iter().map(|path| folder.join(path)).collect())
 }
 
-fn clients(raw: &[RawClient]) -> Result<Clients, ConfigError> {
+fn clients(raw: &[RawClient], daily_quota: u32) -> Result<Clients, ConfigError> {
     let mut clients = Clients::default();
     for client in raw {
         let bytes = HEXLOWER.decode(client.spki.as_bytes()).ok();
         let spki = bytes
             .and_then(|bytes| bytes.try_into().ok())
             .ok_or_else(|| value("spki", &client.spki, "64 lower-case hexadecimal digits"))?;
-        let Registration::New = clients.register(&client.uri, spki) else {
+        let daily_quota = client.daily_quota.unwrap_or(daily_quota);
+        in_range("daily_quota", daily_quota, &DAILY_QUOTA, "1 to 100000000")?;
+        let Registration::New = clients.register(&client.uri, spki, Client { daily_quota }) else {
             return Err(ConfigError::Twice {
                 what: format!("client {}", client.uri),
             });
@@ -165,7 +179,7 @@ fn clients(raw: &[RawClient]) -> Result<Clients, ConfigError> {
     Ok(clients)
 }
 
-fn in_range<T: PartialOrd + Display>(
+pub(super) fn in_range<T: PartialOrd + Display>(
     key: &'static str,
     found: T,
     range: &RangeInclusive<T>,
@@ -178,7 +192,7 @@ fn in_range<T: PartialOrd + Display>(
     }
 }
 
-fn value(key: &'static str, found: impl Display, expected: &'static str) -> ConfigError {
+pub(super) fn value(key: &'static str, found: impl Display, expected: &'static str) -> ConfigError {
     ConfigError::Value {
         key,
         found: found.to_string(),
@@ -191,44 +205,63 @@ mod tests {
     use super::*;
 
     const MANUAL: &str = include_str!("../../issuer.toml");
+    const TEMPLATES: &str = include_str!("../../../policies/credentials/metro.toml");
 
     fn refusal(from: &str, to: &str) -> String {
         assert!(MANUAL.contains(from), "{from}");
         let text = MANUAL.replacen(from, to, 1);
-        Config::parse(&text, Path::new("")).unwrap_err().to_string()
+        Config::parse(&text, TEMPLATES, Path::new(""))
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
     fn the_manual_is_a_configuration_at_its_defaults() {
-        let config = Config::parse(MANUAL, Path::new("/etc/obol")).unwrap();
-        assert_eq!(config.policy.life_s, life_hours() * HOUR_S);
+        let config = Config::parse(MANUAL, TEMPLATES, Path::new("/etc/obol")).unwrap();
         assert_eq!(config.bundle_life_s, bundle_life_hours() * HOUR_S);
         assert_eq!(config.policy.status_list_size, status_list_size());
+        assert_eq!(config.policy.keep_s, keep_days() * DAY_S);
+        assert_eq!(config.policy.sample_percent, sample_percent());
         assert_eq!(config.tls.trust, Path::new("/etc/obol/access.pem"));
     }
 
     #[test]
     fn values_out_of_range_are_refused_with_the_value_seen() {
-        assert_eq!(
-            refusal("life_hours = 24", "life_hours = 49"),
-            "life_hours is 49, not 1 to 48"
-        );
-        assert_eq!(
-            refusal("bundle_life_hours = 96", "bundle_life_hours = 0"),
-            "bundle_life_hours is 0, not 1 to 720"
-        );
-        assert_eq!(
-            refusal("status_list_size = 1048576", "status_list_size = 1000000"),
-            "status_list_size is 1000000, not a power of two from 1024 to 16777216"
-        );
-        assert_eq!(
-            refusal("class = 1", "class = 32"),
-            "class is 32, not 0 to 31"
-        );
-        assert_eq!(
-            refusal("window_s = 30", "window_s = 61"),
-            "window_s is 61, not 1 to 60"
-        );
+        let cases = [
+            (
+                "bundle_life_hours = 96",
+                "bundle_life_hours = 0",
+                "bundle_life_hours is 0, not 1 to 720",
+            ),
+            (
+                "status_list_size = 1048576",
+                "status_list_size = 1000000",
+                "status_list_size is 1000000, not a power of two from 1024 to 16777216",
+            ),
+            (
+                "keep_days = 35",
+                "keep_days = 2",
+                "keep_days is 2, not 3 to 400",
+            ),
+            (
+                "sample_percent = 1",
+                "sample_percent = 101",
+                "sample_percent is 101, not 0 to 100",
+            ),
+            (
+                "daily_quota = 1000000",
+                "daily_quota = 0",
+                "daily_quota is 0, not 1 to 100000000",
+            ),
+            (
+                "signing = \"issuer.pem\"",
+                "signing = []",
+                "signing is 0 files, not 1 to 16",
+            ),
+        ];
+        for (from, to, refused) in cases {
+            assert_eq!(refusal(from, to), refused);
+        }
         let short = refusal("spki = \"00", "spki = \"");
         assert!(
             short.ends_with("not 64 lower-case hexadecimal digits"),
@@ -238,18 +271,19 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_refused_with_their_line() {
-        let refused = refusal("life_hours = 24", "life_days = 1");
-        assert!(
-            refused.starts_with("the configuration does not parse, line 13: "),
-            "{refused}"
-        );
-        assert!(refused.contains("unknown field `life_days`"), "{refused}");
+        let refused = refusal("keep_days = 35", "keep_weeks = 5");
+        assert!(refused.contains("unknown field `keep_weeks`"), "{refused}");
+        let line = MANUAL
+            .lines()
+            .position(|line| line == "keep_days = 35")
+            .unwrap()
+            + 1;
+        let place = format!("the configuration does not parse, line {line}: ");
+        assert!(refused.starts_with(&place), "{refused}");
     }
 
     #[test]
-    fn a_class_or_a_client_that_stands_twice_is_refused() {
-        let class = "[[classes]]\nclass = 1\ncap_minor = 1\nwindow_s = 1\n\n[[clients]]";
-        assert_eq!(refusal("[[clients]]", class), "class 1 stands twice");
+    fn a_client_that_stands_twice_is_refused() {
         let client = &MANUAL[MANUAL.rfind("[[clients]]").unwrap()..];
         assert_eq!(
             refusal("[[clients]]", &format!("{client}\n[[clients]]")),

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used)] // clippy sees helpers of an integration test as no test
 
 mod daemon;
+mod repeats;
+mod standing;
+mod wide;
 mod world;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};

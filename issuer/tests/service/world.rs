@@ -1,20 +1,26 @@
 //! A root, an issuer key, an access CA, the daemon and the service, in one temporary folder.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use data_encoding::HEXLOWER;
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use obol_credential::possession::{self, Possession};
 use obol_credential::{DeviceKey, UnixTime};
 use obol_issuer::{Config, Issuer, StartError, router};
 use obol_issuer_client::IssuerClient;
-use obol_transport::{ClientAuth, Identity, TrustAnchor, new_identity, serve, server_config};
+use obol_transport::http::Request;
+use obol_transport::{
+    Bytes, ClientAuth, HttpsClient, Identity, Reply, TrustAnchor, new_identity, serve,
+    server_config,
+};
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature, SigningKey};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer,
     CustomExtension, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384,
 };
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -22,6 +28,8 @@ use crate::daemon;
 
 pub(crate) const NOW: u32 = 1_800_000_000;
 pub(crate) const SUBJECT: [u8; 16] = [0x5a; 16];
+
+const TEMPLATES: &str = include_str!("../../../policies/credentials/metro.toml");
 
 /// DER of `SEQUENCE { UTF8String "city-bus", INTEGER 6 }`: classes 1 and 2.
 const SCOPE: &[u8] = b"\x30\x0d\x0c\x08city-bus\x02\x01\x06";
@@ -93,10 +101,24 @@ impl World {
         Identity::load(&self.path(&certificate), &self.path(&key)).unwrap()
     }
 
+    pub(crate) fn silence_daemon(&self, silent: bool) {
+        self.daemon_gone.store(silent, Ordering::SeqCst);
+    }
+
     pub(crate) fn config(&self, clients: &[(&str, &Identity)]) -> Config {
+        self.config_with(clients, "")
+    }
+
+    /// With `more` in place of the daily quota.
+    pub(crate) fn config_with(&self, clients: &[(&str, &Identity)], more: &str) -> Config {
         let manual = include_str!("../../issuer.toml");
         let example = manual.rfind("[[clients]]").unwrap();
-        let mut text = manual[..example].replace("127.0.0.1:7001", "127.0.0.1:0");
+        let mut text = manual[..example]
+            .replace("127.0.0.1:7001", "127.0.0.1:0")
+            .replace("sample_percent = 1\n", "sample_percent = 100\n");
+        if !more.is_empty() {
+            text = text.replace("daily_quota = 1000000\n", more);
+        }
         for (uri, identity) in clients {
             let spki = HEXLOWER.encode(&identity.spki());
             text.push_str(&format!(
@@ -106,12 +128,12 @@ impl World {
         if clients.is_empty() {
             text = format!("clients = []\n{text}");
         }
-        Config::parse(&text, self.folder.path()).unwrap()
+        Config::parse(&text, TEMPLATES, self.folder.path()).unwrap()
     }
 
     pub(crate) async fn start(&self, config: Config) -> Result<String, StartError> {
-        let issuer = Issuer::start(&config, UnixTime(NOW)).await?;
-        let router = router(issuer, config.clients, || NOW);
+        let issuer = Arc::new(Issuer::start(&config, UnixTime(NOW)).await?);
+        let router = router(issuer, || NOW);
         let identity = Identity::load(&config.tls.certificate, &config.tls.key).unwrap();
         let tls = server_config(identity, ClientAuth::Required(self.anchor()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -121,6 +143,19 @@ impl World {
         );
         tokio::spawn(serve(listener, tls, router, std::future::pending()));
         Ok(base)
+    }
+
+    /// A running service, and its registered platform with any request it likes.
+    pub(crate) async fn with_caller(&self) -> Caller {
+        let platform = self.identity("platform", "obol://platform/main");
+        let config = self.config(&[("obol://platform/main", &platform)]);
+        self.caller_of(config, platform).await
+    }
+
+    pub(crate) async fn caller_of(&self, config: Config, identity: Identity) -> Caller {
+        let base = self.start(config).await.unwrap();
+        let http = HttpsClient::new(&self.anchor(), Some(identity));
+        Caller { base, http }
     }
 
     /// A running service and its registered platform.
@@ -133,11 +168,62 @@ impl World {
     }
 }
 
+/// A client that is no shipped one.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) base: String,
+    pub(crate) http: HttpsClient,
+}
+
+impl Caller {
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Reply {
+        let mut request = Request::post(format!("{}{path}", self.base));
+        request = request.header("Content-Type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = Bytes::from(serde_json::to_vec(body).unwrap());
+        self.http.send(request.body(body).unwrap()).await.unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let reply = self
+            .http
+            .get(&format!("{}{path}", self.base))
+            .await
+            .unwrap();
+        let reply = reply.success().unwrap();
+        serde_json::from_slice(&reply.body).unwrap()
+    }
+}
+
+/// A reply's JSON, of a status.
+pub(crate) fn json_of(reply: &Reply, status: u16) -> Value {
+    let body = String::from_utf8_lossy(&reply.body);
+    assert_eq!(reply.status.as_u16(), status, "{body}");
+    serde_json::from_str(&body).unwrap()
+}
+
 pub(crate) struct Phone(SigningKey);
 
 impl Phone {
     pub(crate) fn new(seed: u8) -> Self {
         Self(SigningKey::from_slice(&[seed; 32]).unwrap())
+    }
+
+    pub(crate) fn numbered(number: u32) -> Self {
+        let mut secret = [1; 32];
+        secret[..4].copy_from_slice(&number.to_be_bytes());
+        Self(SigningKey::from_slice(&secret).unwrap())
+    }
+
+    /// What a platform asks for this phone.
+    pub(crate) fn asks(&self, subject: [u8; 16]) -> Value {
+        json!({
+            "subject": HEXLOWER.encode(&subject),
+            "class": 1,
+            "possession": BASE64URL_NOPAD.encode(&self.proof(subject, NOW)),
+        })
     }
 
     pub(crate) fn device_key(&self) -> DeviceKey {

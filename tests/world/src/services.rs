@@ -7,6 +7,7 @@ use std::{
 use crate::{Service, World, WorldError, world::OPERATOR};
 
 const LOG_WITHIN: Duration = Duration::from_secs(60);
+const TEMPLATES: &str = include_str!("../../../policies/credentials/metro.toml");
 const TARIFF: &str = include_str!("../../../policies/tariffs/flat.toml");
 
 impl World {
@@ -74,6 +75,7 @@ impl World {
     pub fn start_issuer(&mut self) -> Result<(), WorldError> {
         let config = self.issuer_config()?;
         self.write("issuer.toml", &config)?;
+        self.write("credentials.toml", TEMPLATES)?;
         let serve = ["serve", "--config", "issuer.toml"];
         self.issuer = Some(self.serve("obol-issuer", "issuer", &serve)?);
         Ok(())
@@ -163,16 +165,13 @@ impl World {
             r#"listen = "127.0.0.1:{}"
 database = "issuer.db"
 kms_socket = "kms.sock"
+templates = "credentials.toml"
 [tls]
 certificate = "issuer-tls.pem"
 key = "issuer.key"
 trust = "access.pem"
 [keys]
 signing = "issuer.pem"
-[[classes]]
-class = 1
-cap_minor = 1000
-window_s = 30
 "#,
             self.ports.issuer
         );

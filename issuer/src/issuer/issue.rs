@@ -1,0 +1,362 @@
+//! From what was asked to what was signed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use obol_credential::{Claims, Cti, Kid, UnixTime, assemble_credential};
+use tokio::task::JoinSet;
+use tracing::error;
+
+use super::{Issuer, Live, unavailable};
+use crate::admission::{Overloaded, Ticket};
+use crate::issuance::{Asked, IssueRefused, Proven, prove};
+use crate::register::{
+    Batch, CANDIDATES, CredentialRecord, RequestKey, Reservation, ReserveRefused, Reserved,
+};
+
+/// Items that are reserved in one act, so that a large request does not keep the disk to itself.
+const RESERVE_MAX: usize = 256;
+/// A request of one item waits for so long at most; the rest is the client's to try elsewhere.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A batch may take longer, and ends before the connection's own deadline of 30 s.
+const BATCH_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Credentials that one client asks for at once.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The client's URI.
+    pub client: String,
+    /// The request's name, where the client gave one.
+    pub key: Option<RequestKey>,
+    /// Credentials that the client may have of one key in one day.
+    pub quota: u32,
+    /// What is asked, at least one.
+    pub items: Vec<Asked>,
+}
+
+/// A credential that the daemon signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuedCredential {
+    /// The CWT, a tagged COSE_Sign1.
+    pub credential: Vec<u8>,
+    /// What it says.
+    pub claims: Claims,
+    /// The key that signed it.
+    pub kid: Kid,
+}
+
+type Issued = Result<IssuedCredential, IssueRefused>;
+
+/// An item that stands in the register.
+struct Named {
+    place: usize,
+    kid: Kid,
+    claims: Claims,
+}
+
+impl Issuer {
+    /// Issues credentials: lines up, proves, reserves, then signs. One result for each item.
+    ///
+    /// # Errors
+    /// [`IssueRefused`] of the whole request; nothing was signed then.
+    pub async fn issue(
+        self: &Arc<Self>,
+        request: Request,
+        now: UnixTime,
+    ) -> Result<Vec<Issued>, IssueRefused> {
+        let _under_way = match request.key {
+            Some(key) => Some(
+                self.in_flight
+                    .begin(key.id)
+                    .ok_or(IssueRefused::InProgress)?,
+            ),
+            None => None,
+        };
+        let count = request.items.len();
+        let patience = if count == 1 { PATIENCE } else { BATCH_PATIENCE };
+        let tickets = self
+            .admission
+            .line_up(&request.client, count, patience)
+            .map_err(|Overloaded { retry_after_s }| {
+                self.metrics.shed(count);
+                IssueRefused::Overloaded { retry_after_s }
+            })?;
+        let live = self.live.load_full();
+        let mut results = vec![Err(IssueRefused::Unavailable); count];
+        let mut named = Vec::new();
+        let fresh = self
+            .recall(&request, &live, now, &mut results, &mut named)
+            .await?;
+        let proven = prove_all(&request, fresh, &live, now, &mut results).await;
+        self.reserve(&request, &live, proven, now, &mut results, &mut named)
+            .await?;
+        let keep = request.key.is_some();
+        self.sign_all(named, tickets, &live, keep, now, &mut results)
+            .await;
+        self.metrics.issued(&results);
+        Ok(results)
+    }
+
+    /// Answers what the same request was given before; gives the places of what is new.
+    async fn recall(
+        &self,
+        request: &Request,
+        live: &Live,
+        now: UnixTime,
+        results: &mut [Issued],
+        named: &mut Vec<Named>,
+    ) -> Result<Vec<usize>, IssueRefused> {
+        let Some(key) = request.key else {
+            return Ok((0..results.len()).collect());
+        };
+        let count = u32::try_from(results.len()).unwrap_or(u32::MAX);
+        let found = self.register.recall(key, count).await;
+        let found = found.map_err(|cause| refused("recalling a request", cause))?;
+        let mut fresh = Vec::new();
+        for (place, prior) in found.into_iter().enumerate() {
+            match prior {
+                Some(prior) => answer_again(prior, live, now, place, results, named),
+                None => fresh.push(place),
+            }
+        }
+        Ok(fresh)
+    }
+
+    async fn reserve(
+        &self,
+        request: &Request,
+        live: &Live,
+        proven: Vec<(usize, Proven)>,
+        now: UnixTime,
+        results: &mut [Issued],
+        named: &mut Vec<Named>,
+    ) -> Result<(), IssueRefused> {
+        let mut items = Vec::with_capacity(proven.len());
+        for (place, proven) in proven {
+            match reservation(live, place, &proven, now) {
+                Ok(reservation) => items.push((place, proven, reservation)),
+                Err(refused) => results[place] = Err(refused),
+            }
+        }
+        for part in items.chunks(RESERVE_MAX) {
+            let batch = Batch {
+                client: request.client.clone(),
+                request: request.key,
+                quota: request.quota,
+                items: part.iter().map(|(_, _, item)| item.clone()).collect(),
+            };
+            let reserved = self.register.reserve(batch).await;
+            let reserved = reserved.map_err(|cause| refused("reserving status indexes", cause))?;
+            for ((place, proven, item), reserved) in part.iter().zip(reserved) {
+                match reserved {
+                    Ok(Reserved::New(index)) => named.push(Named {
+                        place: *place,
+                        kid: item.kid,
+                        claims: proven.claims(now, item.expires_at, item.cti, index),
+                    }),
+                    Ok(Reserved::Again(prior)) => {
+                        answer_again(*prior, live, now, *place, results, named);
+                    }
+                    Err(cause) => {
+                        results[*place] = Err(refused("reserving a status index", cause));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Signs what is named, each item at its turn. Tickets that are not needed leave the line.
+    async fn sign_all(
+        self: &Arc<Self>,
+        named: Vec<Named>,
+        mut tickets: Vec<Ticket>,
+        live: &Arc<Live>,
+        keep: bool,
+        now: UnixTime,
+        results: &mut [Issued],
+    ) {
+        tickets.truncate(named.len());
+        let mut signing = JoinSet::new();
+        for (Named { place, kid, claims }, ticket) in named.into_iter().zip(tickets) {
+            let (issuer, live) = (Arc::clone(self), Arc::clone(live));
+            signing.spawn(async move {
+                let turn = ticket.turn().await;
+                let signed = issuer.sign(&live, kid, claims, keep, now).await;
+                drop(turn);
+                (place, signed)
+            });
+        }
+        while let Some(done) = signing.join_next().await {
+            match done {
+                Ok((place, signed)) => results[place] = signed,
+                Err(cause) => error!(%cause, "a task that signs ended early"),
+            }
+        }
+    }
+
+    async fn sign(
+        &self,
+        live: &Live,
+        kid: Kid,
+        claims: Claims,
+        keep: bool,
+        now: UnixTime,
+    ) -> Issued {
+        let shard = live.shards.find(kid);
+        let shard = shard.ok_or_else(|| IssueRefused::KeyNotValid(kid.to_string()))?;
+        let signed = self
+            .kms
+            .sign_credential(shard.certificate.spki(), &claims)
+            .await
+            .map_err(|cause| unavailable("signing", &cause))?;
+        if is_sampled(claims.cti, live.policy.sample_percent) {
+            let checked = shard.vouches_for(signed.credential(), now);
+            self.metrics.sampled();
+            checked.map_err(|reason| {
+                self.metrics.sample_failed();
+                error!(%kid, reason, "a terminal would refuse a credential that was just signed");
+                IssueRefused::Unavailable
+            })?;
+        }
+        if keep {
+            let signature = signed.signature().to_vec();
+            let kept = self.register.keep_signature(kid, &claims, signature).await;
+            kept.map_err(|cause| unavailable("keeping a signature", &cause))?;
+        }
+        Ok(IssuedCredential {
+            credential: signed.credential().to_vec(),
+            claims,
+            kid,
+        })
+    }
+}
+
+/// What was signed is given again, and what was only named is signed now: it is the same
+/// credential.
+fn answer_again(
+    prior: CredentialRecord,
+    live: &Live,
+    now: UnixTime,
+    place: usize,
+    results: &mut [Issued],
+    named: &mut Vec<Named>,
+) {
+    let CredentialRecord { kid, claims, .. } = prior;
+    let Some(signature) = prior.signature else {
+        named.push(Named { place, kid, claims });
+        return;
+    };
+    results[place] = assembled(kid, claims, &signature, live, now);
+}
+
+fn assembled(kid: Kid, claims: Claims, signature: &[u8], live: &Live, now: UnixTime) -> Issued {
+    let shard = live.shards.find(kid);
+    let shard = shard.ok_or_else(|| IssueRefused::KeyNotValid(kid.to_string()))?;
+    let algorithm = shard.certificate.algorithm();
+    let credential = assemble_credential(algorithm, kid, &claims.encode(), signature)
+        .map_err(|fault| unavailable("reading a kept signature", &fault))?;
+    // An expired answer is an answer; one that was never signed is damage.
+    let at = now.min(claims.expires_at.minus(1));
+    if let Err(reason) = shard.vouches_for(&credential, at) {
+        error!(%kid, reason, "a kept signature does not verify");
+        return Err(IssueRefused::Unavailable);
+    }
+    Ok(IssuedCredential {
+        credential: credential.to_vec(),
+        claims,
+        kid,
+    })
+}
+
+/// Signatures are checked away from the threads that serve connections when there are many.
+async fn prove_all(
+    request: &Request,
+    places: Vec<usize>,
+    live: &Arc<Live>,
+    now: UnixTime,
+    results: &mut [Issued],
+) -> Vec<(usize, Proven)> {
+    let asked: Vec<_> = places
+        .into_iter()
+        .map(|place| (place, request.items[place].clone()))
+        .collect();
+    let live = Arc::clone(live);
+    let judge = move || -> Vec<_> {
+        let judged = asked.into_iter();
+        judged
+            .map(|(place, asked)| (place, prove(&asked, &live.policy, now)))
+            .collect()
+    };
+    let judged = if results.len() == 1 {
+        judge()
+    } else {
+        let judged = tokio::task::spawn_blocking(judge).await;
+        judged.expect("checking a signature does not panic, and nobody aborts it")
+    };
+    let mut proven = Vec::with_capacity(judged.len());
+    for (place, verdict) in judged {
+        match verdict {
+            Ok(good) => proven.push((place, good)),
+            Err(refused) => results[place] = Err(refused),
+        }
+    }
+    proven
+}
+
+fn reservation(
+    live: &Live,
+    place: usize,
+    proven: &Proven,
+    now: UnixTime,
+) -> Result<Reservation, IssueRefused> {
+    let shard = live.shards.of_subject(proven.subject(), now);
+    let shard = shard.ok_or_else(|| IssueRefused::KeyNotValid("of any shard".to_owned()))?;
+    // A credential does not outlive the certificate of the key that signed it.
+    let certificate = &shard.certificate;
+    let expires_at = now.plus(live.policy.life_s).min(certificate.not_after());
+    if expires_at <= now {
+        return Err(IssueRefused::KeyNotValid(certificate.kid().to_string()));
+    }
+    let mut candidates = [0; CANDIDATES];
+    for candidate in &mut candidates {
+        // The size is a power of two, so the mask favours no index.
+        *candidate = u32::from_be_bytes(random()?) & (live.policy.status_list_size - 1);
+    }
+    Ok(Reservation {
+        kid: certificate.kid(),
+        subject: proven.subject(),
+        device: proven.device(),
+        device_key: proven.device_key(),
+        cti: Cti(random()?),
+        issued_at: now,
+        expires_at,
+        class: proven.class(),
+        template: proven.template(),
+        candidates,
+        item: u32::try_from(place).unwrap_or(u32::MAX),
+    })
+}
+
+/// A credential's name is random, so it also decides whether the credential is looked at again.
+fn is_sampled(cti: Cti, percent: u8) -> bool {
+    let [a, b, ..] = cti.0;
+    u16::from_be_bytes([a, b]) % 100 < u16::from(percent)
+}
+
+fn random<const N: usize>() -> Result<[u8; N], IssueRefused> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|cause| unavailable("drawing random bytes", &cause))?;
+    Ok(bytes)
+}
+
+fn refused(act: &str, cause: ReserveRefused) -> IssueRefused {
+    match cause {
+        ReserveRefused::DeviceKeyReused => IssueRefused::DeviceKeyReused,
+        ReserveRefused::Full => IssueRefused::StatusListFull,
+        ReserveRefused::Denied(target, standing) => IssueRefused::Denied { target, standing },
+        ReserveRefused::Quota(quota) => IssueRefused::Quota(quota),
+        ReserveRefused::OtherRequest => IssueRefused::OtherRequest,
+        ReserveRefused::Register(cause) => unavailable(act, &cause),
+    }
+}
