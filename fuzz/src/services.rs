@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use obol_pos_sdk::Provisioning;
-use obol_transport::{Bytes, Problem, Reply, http::StatusCode};
+use obol_transport::{Bytes, Problem, Reply, http::HeaderMap, http::StatusCode};
 
 use crate::Taken;
 use crate::files::with_file;
@@ -11,6 +11,7 @@ use crate::files::with_file;
 pub(crate) fn problem_document(data: &[u8]) -> Taken {
     let reply = Reply {
         date: None,
+        headers: HeaderMap::new(),
         status: StatusCode::BAD_REQUEST,
         content_type: "application/problem+json".to_owned(),
         body: Bytes::copy_from_slice(data),
@@ -24,9 +25,11 @@ pub(crate) fn problem_document(data: &[u8]) -> Taken {
 }
 
 pub(crate) fn issuer_config(data: &[u8]) -> Taken {
-    with_file("issuer.toml", data, |path| {
-        obol_issuer::Config::load(path).into()
-    })
+    const TEMPLATES: &str = include_str!("../../policies/credentials/metro.toml");
+    let Ok(text) = std::str::from_utf8(data) else {
+        return Taken::Refused;
+    };
+    obol_issuer::Config::parse(text, TEMPLATES, Path::new("folder")).into()
 }
 
 pub(crate) fn platform_config(data: &[u8]) -> Taken {
