@@ -14,6 +14,7 @@ mod keys;
 mod module;
 pub mod payload;
 mod pool;
+pub mod probe;
 mod public_key;
 mod signer;
 mod template;

@@ -61,6 +61,11 @@ impl Template {
         template
     }
 
+    /// What only the token can say of a key.
+    pub(crate) fn claims(&self) -> &[Attribute] {
+        &self.claims
+    }
+
     /// Reads every demanded attribute back. The outer error is a failed call, the inner one an
     /// unfit key.
     pub(crate) fn read_back(
@@ -113,7 +118,7 @@ pub struct UnfitKey {
 }
 
 /// `AttributeType::NeverExtractable` becomes `CKA_NEVER_EXTRACTABLE`.
-fn cka_name(kind: AttributeType) -> String {
+pub(crate) fn cka_name(kind: AttributeType) -> String {
     let mut name = String::from("CKA");
     for letter in format!("{kind:?}").chars() {
         if letter.is_ascii_uppercase() {
@@ -125,7 +130,15 @@ fn cka_name(kind: AttributeType) -> String {
 }
 
 /// `Sensitive(true)` becomes `true`.
-fn value_of(attribute: &Attribute) -> String {
+pub(crate) fn value_of(attribute: &Attribute) -> String {
+    match attribute {
+        Attribute::KeyGenMechanism(mechanism) => return mechanism.to_string(),
+        Attribute::AllowedMechanisms(list) => {
+            let names: Vec<_> = list.iter().map(ToString::to_string).collect();
+            return names.join(" ");
+        }
+        _ => {}
+    }
     let text = format!("{attribute:?}");
     match text.split_once('(') {
         Some((_, value)) => value.strip_suffix(')').unwrap_or(value).to_owned(),

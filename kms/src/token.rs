@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use cryptoki::context::Pkcs11;
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
 use obol_kms_client::SpkiId;
@@ -150,6 +151,10 @@ impl Token {
         }
         *self.demanded.lock().unwrap_or_else(PoisonError::into_inner) = ids.to_vec();
         Ok(())
+    }
+
+    pub(crate) fn pkcs11(&self) -> &Pkcs11 {
+        &self.module.pkcs11
     }
 
     pub(crate) fn label(&self) -> &str {

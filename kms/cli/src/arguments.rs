@@ -8,6 +8,7 @@ use crate::audit::arguments::Audit;
 use crate::crl::Crl;
 use crate::keys::arguments::Keys;
 use crate::officer::arguments::Officer;
+use crate::probe::Probe;
 
 /// Keys in PKCS#11 tokens: certificates, and the signing daemon.
 #[derive(Parser)]
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     /// Tokens and their keys
     #[command(subcommand)]
     Token(Token),
+    /// What a module and a token can do, asked of them
+    Probe(Probe),
     /// The registry of keys: states, approvals, counters
     #[command(subcommand)]
     Keys(Keys),

@@ -9,6 +9,7 @@ mod failure;
 mod keys;
 mod officer;
 mod output;
+mod probe;
 mod serve;
 mod show;
 mod tokens;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Certify(arguments) => certify::certify(&arguments),
         Command::Crl(command) => crl::run(&command),
         Command::Token(Token::Show(arguments)) => show::show(&arguments),
+        Command::Probe(arguments) => probe::probe(&arguments),
         Command::Keys(command) => keys::run(&command),
         Command::Officer(command) => officer::run(&command),
         Command::Audit(command) => audit::run(&command),

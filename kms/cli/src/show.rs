@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::arguments::Show;
 use crate::failure::Failure;
+use crate::output::print_json;
 
 #[derive(Serialize)]
 struct Inventory {
@@ -57,12 +58,9 @@ pub(crate) fn show(arguments: &Show) -> Result<Outcome, Failure> {
         },
     };
     if arguments.json {
-        let text = serde_json::to_string_pretty(&inventory)
-            .map_err(|error| Failure::with_help(error, "run it without --json"))?;
-        println!("{text}");
-    } else {
-        print(&inventory);
+        return print_json(&inventory);
     }
+    print(&inventory);
     Ok(Outcome::Done)
 }
 

@@ -3,10 +3,11 @@ use obol_log::{Checkpoint, LEAF_MAX, NOTE_MAX, leaf_hash, parse_proof, verify_in
 use serde::Serialize;
 
 use super::arguments::{CheckProof, Prove};
-use super::shown::{ShownLeaf, print_json};
+use super::shown::ShownLeaf;
 use crate::failure::Failure;
 use crate::failure::audit::{NotAProof, NotBelieved};
 use crate::output::must_be_free;
+use crate::output::print_json;
 
 /// A proof's 63 lines of a hash in front of its checkpoint.
 const PROOF_FILE_MAX: usize = NOTE_MAX + 64 * 64;

@@ -1,7 +1,5 @@
 //! Leaves and keys as they are printed.
 
-use std::io::Write;
-
 use obol_console::{Outcome, read_limited};
 use obol_log::{Decision, Leaf, LogKey};
 use p256::pkcs8::{DecodePublicKey, EncodePublicKey};
@@ -10,6 +8,7 @@ use serde::Serialize;
 use super::arguments::Key;
 use crate::failure::Failure;
 use crate::failure::audit::NotAPublicKey;
+use crate::output::print_json;
 
 /// Longest PEM file of a public key, bytes.
 const PEM_MAX: usize = 4096;
@@ -101,13 +100,6 @@ pub(super) fn key(arguments: &Key) -> Result<Outcome, Failure> {
         key: key.to_vkey(),
     };
     shown.print(arguments.json.into())
-}
-
-pub(super) fn print_json(value: &impl Serialize) -> Result<Outcome, Failure> {
-    let failed = |error| Failure::with_help(error, "standard output must take the answer");
-    let text = serde_json::to_string_pretty(value).expect("texts and numbers are JSON");
-    writeln!(std::io::stdout(), "{text}").map_err(failed)?;
-    Ok(Outcome::Done)
 }
 
 fn hex(bytes: &[u8; 32]) -> String {

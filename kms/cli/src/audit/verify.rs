@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::arguments::Verify;
 use super::read_note;
-use super::shown::print_json;
 use crate::failure::Failure;
+use crate::output::print_json;
 
 #[derive(Serialize)]
 struct Shown {

@@ -16,10 +16,11 @@ use zeroize::Zeroizing;
 
 use super::arguments::{NewWitnessKey, Submission as SubmissionArguments, Witness};
 use super::read_note;
-use super::shown::{ShownKey, print_json};
+use super::shown::ShownKey;
 use crate::failure::Failure;
 use crate::failure::audit::{NotASubmission, NotAWitnessKey, OpenKeyFile, StateNotOurs};
 use crate::output::must_be_free;
+use crate::output::print_json;
 
 /// Longest file of a witness's key, bytes.
 const KEY_FILE_MAX: u64 = 1024;

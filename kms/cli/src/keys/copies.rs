@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::keys::arguments::{Backup, Plain, Restore};
 use crate::keys::entries::random_id;
 use crate::keys::now;
-use crate::keys::shown::json;
+use crate::output::print_json;
 
 #[derive(Serialize)]
 struct Sound {
@@ -30,7 +30,7 @@ pub(super) fn backup(arguments: &Backup) -> Result<Outcome, Failure> {
 
 fn sound(keys: usize, as_json: bool) -> Result<Outcome, Failure> {
     if as_json {
-        return json(&Sound { keys });
+        return print_json(&Sound { keys });
     }
     println!("{keys} keys, each where its history leads, with the approvals it took");
     Ok(Outcome::Done)
@@ -54,7 +54,7 @@ pub(super) fn restore(arguments: &Restore) -> Result<Outcome, Failure> {
         suspended: restored.suspended.iter().map(ToString::to_string).collect(),
     };
     if *as_json {
-        return json(&shown);
+        return print_json(&shown);
     }
     println!("{} keys restored", shown.keys);
     for spki in &shown.suspended {

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::keys::arguments::{List, Plain, Show};
-use crate::keys::shown::{self, ShownKey, ShownRegistry, json};
+use crate::keys::shown::{ShownKey, ShownRegistry};
+use crate::output::print_json;
 use crate::tokens::Modules;
 
 #[derive(Serialize)]
@@ -38,7 +39,7 @@ pub(super) fn list(arguments: &List) -> Result<Outcome, Failure> {
         keys: keys.collect(),
     };
     if plain.json {
-        return json(&listed);
+        return print_json(&listed);
     }
     for ListedKey { key, available } in &listed.keys {
         let unavailable = match available {
@@ -113,7 +114,7 @@ pub(super) fn show(arguments: &Show) -> Result<Outcome, Failure> {
         history: history.into_iter().map(ShownChange::from).collect(),
     };
     if plain.json {
-        return json(&shown);
+        return print_json(&shown);
     }
     println!("{}", shown.key.line());
     for change in &shown.history {
@@ -156,7 +157,7 @@ pub(super) fn alarms(arguments: &Plain) -> Result<Outcome, Failure> {
         })
         .collect();
     if arguments.json {
-        return shown::json(&alarms);
+        return print_json(&alarms);
     }
     for alarm in &alarms {
         let ShownAlarm {

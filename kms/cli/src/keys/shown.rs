@@ -5,6 +5,7 @@ use obol_kms_registry::{KeyRecord, Registry, Settings, Statement};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::output::print_json;
 
 #[derive(Serialize)]
 pub(super) struct ShownRegistry {
@@ -92,7 +93,7 @@ impl ShownKey {
 pub(super) fn registry(registry: &Registry, as_json: bool) -> Result<Outcome, Failure> {
     let shown = ShownRegistry::of(registry);
     if as_json {
-        return json(&shown);
+        return print_json(&shown);
     }
     println!("registry {} roster {}", shown.registry, shown.roster);
     Ok(Outcome::Done)
@@ -101,7 +102,7 @@ pub(super) fn registry(registry: &Registry, as_json: bool) -> Result<Outcome, Fa
 pub(super) fn key(key: &KeyRecord, as_json: bool) -> Result<Outcome, Failure> {
     let shown = ShownKey::without_wait(key);
     if as_json {
-        return json(&shown);
+        return print_json(&shown);
     }
     println!("{}", shown.line());
     Ok(Outcome::Done)
@@ -125,17 +126,10 @@ pub(super) fn statement(statement: &Statement, as_json: bool) -> Result<Outcome,
         not_after: statement.not_after.0,
     };
     if as_json {
-        return json(&shown);
+        return print_json(&shown);
     }
     let ShownStatement { spki, from, to, .. } = shown;
     let until = utc_text(statement.not_after.0);
     println!("{spki} {from} to {to}, approvals count until {until}");
-    Ok(Outcome::Done)
-}
-
-pub(super) fn json(value: &impl Serialize) -> Result<Outcome, Failure> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| Failure::with_help(error, "run it without --json"))?;
-    println!("{text}");
     Ok(Outcome::Done)
 }

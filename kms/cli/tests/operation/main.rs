@@ -1,0 +1,5 @@
+//! What operators do with tokens, waivers and copies, through the shipped command.
+#![allow(clippy::unwrap_used)] // everything here is a test
+
+mod probe;
+mod world;
