@@ -1,12 +1,13 @@
 # Two commands: `make demo` shows the whole line, `make test` checks everything.
-# `make fuzz` looks for what neither has seen: SECONDS for each target, or for TARGET alone.
+# `make test-long` is for the night before a release; `make fuzz` looks for what neither has seen:
+# SECONDS for each target, or for TARGET alone.
 # Each line is a command you could type yourself; set-up runs first and installs what is missing.
 
 SDK = obol-credential obol-tap obol-trust obol-fare obol-verifier-sdk obol-pos-sdk
 PYTHON = .venv/bin/python
 KRYOPTIC = $(CURDIR)/target/kryoptic/release/libkryoptic_pkcs11.so
 
-.PHONY: demo test bench fuzz setup-demo setup-test check unit e2e interop package kryoptic modules
+.PHONY: demo test test-long bench fuzz setup-demo setup-test check unit e2e interop package kryoptic modules
 
 demo: setup-demo
 	cargo build --locked --workspace --bins
@@ -37,6 +38,9 @@ kryoptic:
 modules: setup-test kryoptic
 	tests/modules.sh
 
+test-long: test
+	cargo nextest run --locked -p obol-verifier-sdk --run-ignored only
+
 interop: .venv
 	cargo build --locked --workspace --bins
 	$(PYTHON) -m pytest -q tests/interop
@@ -46,6 +50,7 @@ package:
 
 bench: setup-demo
 	cargo bench --locked -p obol-bench --bench verify
+	cargo bench --locked -p obol-bench --bench scan
 	cargo bench --locked -p obol-kms --bench sign
 
 SECONDS ?= 60

@@ -1,7 +1,8 @@
 use core::fmt;
 
 use obol_credential::{Algorithm, Encoded, Kid, NAME_MAX, UnixTime, is_name};
-use sha2::{Digest, Sha256};
+
+use crate::{Backend, Tables, point::PublicPoint};
 
 /// The transport operator that a key and a terminal serve: 1 to 32 characters of `a-z 0-9 -`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,7 @@ pub enum KeyStatus {
 #[derive(Clone, Debug)]
 pub struct IssuerKey {
     kid: Kid,
+    spki_hash: [u8; 32],
     point: PublicPoint,
     /// When the key is good.
     pub validity: Validity,
@@ -64,12 +66,6 @@ pub struct IssuerKey {
     pub classes: u32,
     /// Whether it is suspended.
     pub status: KeyStatus,
-}
-
-#[derive(Clone, Debug)]
-enum PublicPoint {
-    P256(p256::ecdsa::VerifyingKey),
-    P384(p384::ecdsa::VerifyingKey),
 }
 
 /// The bytes are not a point of the algorithm's curve.
@@ -84,16 +80,6 @@ impl fmt::Display for KeyRefused {
 
 impl core::error::Error for KeyRefused {}
 
-/// SubjectPublicKeyInfo of an uncompressed point, up to the point (RFC 5480 section 2).
-const SPKI_P256: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
-    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-];
-const SPKI_P384: [u8; 23] = [
-    0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b,
-    0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00,
-];
-
 impl IssuerKey {
     /// A trusted key from its SEC1 point (compressed or not); the kid follows from the key.
     ///
@@ -106,17 +92,12 @@ impl IssuerKey {
         operator: Operator,
         classes: u32,
     ) -> Result<Self, KeyRefused> {
-        let point = match algorithm {
-            Algorithm::Esp256 => p256::ecdsa::VerifyingKey::from_sec1_bytes(sec1)
-                .map(PublicPoint::P256)
-                .map_err(|_| KeyRefused)?,
-            Algorithm::Esp384 => p384::ecdsa::VerifyingKey::from_sec1_bytes(sec1)
-                .map(PublicPoint::P384)
-                .map_err(|_| KeyRefused)?,
-        };
-        let kid = point.kid();
+        let point = PublicPoint::new(algorithm, sec1)?;
+        let spki_hash = point.spki_hash();
+        let [a, b, c, d, ..] = spki_hash;
         Ok(Self {
-            kid,
+            kid: Kid([a, b, c, d]),
+            spki_hash,
             point,
             validity,
             operator,
@@ -134,48 +115,21 @@ impl IssuerKey {
     /// The one algorithm the key is pinned to.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
-        match self.point {
-            PublicPoint::P256(_) => Algorithm::Esp256,
-            PublicPoint::P384(_) => Algorithm::Esp384,
-        }
+        self.point.algorithm()
     }
 
-    /// Whether `sec1`, a compressed point, is this key.
-    #[cfg(feature = "x509")]
-    pub(crate) fn has_point(&self, sec1: &[u8]) -> bool {
-        match &self.point {
-            PublicPoint::P256(key) => key.to_sec1_point(true).as_bytes() == sec1,
-            PublicPoint::P384(key) => key.to_sec1_point(true).as_bytes() == sec1,
-        }
+    /// SHA-256 of the key's SubjectPublicKeyInfo.
+    #[must_use]
+    pub fn spki_hash(&self) -> &[u8; 32] {
+        &self.spki_hash
+    }
+
+    pub(crate) fn point(&self) -> &PublicPoint {
+        &self.point
     }
 
     pub(crate) fn serves(&self, operator: &Operator, class: u8) -> bool {
         self.operator == *operator && self.classes & (1 << u32::from(class)) != 0
-    }
-
-    /// Whether `signature` (r ‖ s) over `input` is this key's.
-    pub(crate) fn signed(&self, input: &[u8], signature: &[u8]) -> bool {
-        use p384::ecdsa::signature::Verifier;
-        match &self.point {
-            PublicPoint::P256(key) => p256::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify(input, &signature).is_ok()),
-            PublicPoint::P384(key) => p384::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify(input, &signature).is_ok()),
-        }
-    }
-}
-
-impl PublicPoint {
-    fn kid(&self) -> Kid {
-        let spki = match self {
-            Self::P256(key) => Sha256::new_with_prefix(SPKI_P256)
-                .chain_update(key.to_sec1_point(false).as_bytes())
-                .finalize(),
-            Self::P384(key) => Sha256::new_with_prefix(SPKI_P384)
-                .chain_update(key.to_sec1_point(false).as_bytes())
-                .finalize(),
-        };
-        Kid([spki[0], spki[1], spki[2], spki[3]])
     }
 }
 
@@ -183,13 +137,45 @@ impl PublicPoint {
 #[derive(Clone, Copy, Debug)]
 pub struct TrustStore<'a> {
     keys: &'a [IssuerKey],
+    tables: Option<Tables<'a>>,
+    backend: Backend,
 }
 
 impl<'a> TrustStore<'a> {
     /// Believes `keys`, and no other.
     #[must_use]
     pub const fn new(keys: &'a [IssuerKey]) -> Self {
-        Self { keys }
+        Self {
+            keys,
+            tables: None,
+            backend: Backend::RustCrypto,
+        }
+    }
+
+    /// The same keys, verified faster where `tables` has one for a key.
+    #[must_use]
+    pub const fn with_tables(self, tables: Tables<'a>) -> Self {
+        let tables = Some(tables);
+        Self { tables, ..self }
+    }
+
+    /// The same keys, by the arithmetic of `backend`.
+    #[must_use]
+    pub const fn with_backend(self, backend: Backend) -> Self {
+        Self { backend, ..self }
+    }
+
+    /// Whose arithmetic verifies.
+    #[must_use]
+    pub const fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Whether `signature` (r ‖ s) over `message` is `key`'s.
+    #[must_use]
+    pub fn has_signed(&self, key: &IssuerKey, message: &[u8], signature: &[u8]) -> bool {
+        key.point
+            .has_signed(message, signature, self.backend, self.tables)
     }
 
     pub(crate) fn find(&self, kid: Kid, algorithm: Algorithm) -> Option<&'a IssuerKey> {

@@ -4,9 +4,11 @@ use obol_credential::{
     AUDIENCE, Claims, Credential, Cti, Dynamic, Encoded, Kid, Nonce, PRESENTATION_MAX,
     Presentation, RefusalCode, UnixTime, from_text,
 };
-use p256::ecdsa::signature::Verifier as _;
 
-use crate::{IssuerKey, KeyStatus, Operator, TrustStore};
+use crate::{
+    Backend, CredentialCache, IssuerKey, KeyRefused, KeyStatus, Operator, Place, TrustStore,
+    cache::Fingerprint, point::device_has_signed,
+};
 
 /// How far a phone's and a terminal's clocks may be apart, seconds.
 pub const SKEW_S: u32 = 30;
@@ -74,11 +76,23 @@ impl Verifier<'_> {
     /// # Errors
     /// [`Refusal`] with the code of the first rule that is broken.
     pub fn verify_text(&self, text: &[u8], now: UnixTime) -> Result<Verified, Refusal> {
-        let bytes = from_text(text).map_err(|code| match code {
-            RefusalCode::UnknownScheme => refusal(code, "does not begin with PT1:"),
-            _ => refusal(code, "not base45 of at most 319 bytes"),
-        })?;
-        self.verify(&bytes, now)
+        self.verify(&bytes_of(text)?, now)
+    }
+
+    /// [`Verifier::verify_text`], sparing the issuer signature of a credential that `cache` holds.
+    ///
+    /// # Errors
+    /// [`Refusal`] with the code of the first rule that is broken.
+    pub fn verify_text_cached<P>(
+        &self,
+        text: &[u8],
+        now: UnixTime,
+        cache: &mut CredentialCache<P>,
+    ) -> Result<Verified, Refusal>
+    where
+        P: AsRef<[Place]> + AsMut<[Place]>,
+    {
+        self.verify_cached(&bytes_of(text)?, now, cache)
     }
 
     /// Verifies the bytes of a presentation at `now`. The platform does so again with the time
@@ -87,6 +101,22 @@ impl Verifier<'_> {
     /// # Errors
     /// [`Refusal`] with the code of the first rule that is broken.
     pub fn verify(&self, bytes: &[u8], now: UnixTime) -> Result<Verified, Refusal> {
+        self.verify_cached(bytes, now, &mut CredentialCache::new([]))
+    }
+
+    /// [`Verifier::verify`], sparing the issuer signature of a credential that `cache` holds.
+    ///
+    /// # Errors
+    /// [`Refusal`] with the code of the first rule that is broken.
+    pub fn verify_cached<P>(
+        &self,
+        bytes: &[u8],
+        now: UnixTime,
+        cache: &mut CredentialCache<P>,
+    ) -> Result<Verified, Refusal>
+    where
+        P: AsRef<[Place]> + AsMut<[Place]>,
+    {
         let presentation =
             Presentation::decode(bytes).map_err(|m| refusal(RefusalCode::Malformed, m.rule))?;
         if presentation.audience() != AUDIENCE {
@@ -96,13 +126,8 @@ impl Verifier<'_> {
         let (claims, dynamic) = (credential.claims(), presentation.dynamic());
         let key = self.key_for(credential, now)?;
         check_times(claims, dynamic, now)?;
-        check_device_signature(&presentation)?;
-        if !key.signed(&credential.signature_input(), credential.signature()) {
-            return Err(refusal(
-                RefusalCode::IssuerSig,
-                "the issuer did not sign this credential",
-            ));
-        }
+        check_device_signature(&presentation, self.trust.backend())?;
+        self.check_issuer_signature(key, credential, cache)?;
         let copy = Encoded::copy_of(bytes)
             .ok_or(refusal(RefusalCode::Malformed, "longer than 319 bytes"))?;
         Ok(Verified {
@@ -128,13 +153,32 @@ impl Verifier<'_> {
             let rule = "the credential has expired";
             return Err(refusal(RefusalCode::CredExpired, rule));
         }
-        if !key.signed(&credential.signature_input(), credential.signature()) {
+        self.check_issuer_signature(key, &credential, &mut CredentialCache::new([]))?;
+        Ok(claims)
+    }
+
+    fn check_issuer_signature<P>(
+        &self,
+        key: &IssuerKey,
+        credential: &Credential<'_>,
+        cache: &mut CredentialCache<P>,
+    ) -> Result<(), Refusal>
+    where
+        P: AsRef<[Place]> + AsMut<[Place]>,
+    {
+        let fingerprint = Fingerprint::of(key, credential.bytes());
+        if cache.holds(fingerprint) {
+            return Ok(());
+        }
+        let input = credential.signature_input();
+        if !self.trust.has_signed(key, &input, credential.signature()) {
             return Err(refusal(
                 RefusalCode::IssuerSig,
                 "the issuer did not sign this credential",
             ));
         }
-        Ok(claims)
+        cache.put(fingerprint);
+        Ok(())
     }
 
     fn key_for(&self, credential: &Credential<'_>, now: UnixTime) -> Result<&IssuerKey, Refusal> {
@@ -168,6 +212,13 @@ impl Verifier<'_> {
     }
 }
 
+fn bytes_of(text: &[u8]) -> Result<Encoded<PRESENTATION_MAX>, Refusal> {
+    from_text(text).map_err(|code| match code {
+        RefusalCode::UnknownScheme => refusal(code, "does not begin with PT1:"),
+        _ => refusal(code, "not base45 of at most 319 bytes"),
+    })
+}
+
 fn check_times(claims: &Claims, dynamic: &Dynamic, now: UnixTime) -> Result<(), Refusal> {
     let skew = i64::from(SKEW_S);
     let window = i64::from(claims.fare.window_s.min(WINDOW_MAX_S));
@@ -196,22 +247,18 @@ fn check_times(claims: &Claims, dynamic: &Dynamic, now: UnixTime) -> Result<(), 
     Ok(())
 }
 
-fn check_device_signature(presentation: &Presentation<'_>) -> Result<(), Refusal> {
-    let point = presentation.credential().claims().device_key.as_sec1();
-    let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(point).map_err(|_| {
-        refusal(
-            RefusalCode::DeviceSig,
-            "the device key is not a point on P-256",
-        )
-    })?;
-    p256::ecdsa::Signature::from_slice(presentation.signature())
-        .and_then(|signature| key.verify(&presentation.signature_input(), &signature))
-        .map_err(|_| {
-            refusal(
-                RefusalCode::DeviceSig,
-                "the device key did not sign this code",
-            )
-        })
+fn check_device_signature(
+    presentation: &Presentation<'_>,
+    backend: Backend,
+) -> Result<(), Refusal> {
+    let broken = |rule| refusal(RefusalCode::DeviceSig, rule);
+    let key = presentation.credential().claims().device_key.as_sec1();
+    let input = presentation.signature_input();
+    match device_has_signed(key, &input, presentation.signature(), backend) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(broken("the device key did not sign this code")),
+        Err(KeyRefused) => Err(broken("the device key is not a point on P-256")),
+    }
 }
 
 impl Verified {

@@ -37,8 +37,12 @@ pub struct Issuer {
 }
 /// One boarding code in the making.
 pub struct Mint {
-    /// Who signs the credential.
+    /// Whom the credential names as its signer.
     pub issuer: Issuer,
+    /// Who signs it in the issuer's place, if another does.
+    pub forger: Option<Issuer>,
+    /// Who signs the code; the rider's own phone is [`DEVICE`].
+    pub phone: Issuer,
     /// What the issuer says.
     pub claims: Claims,
     /// What the phone says.
@@ -57,6 +61,8 @@ impl Default for Mint {
         };
         Self {
             issuer: ISSUER_P384,
+            forger: None,
+            phone: DEVICE,
             claims: Claims {
                 expires_at: NOW.plus(82_800),
                 issued_at: NOW.minus(3_600),
@@ -158,7 +164,7 @@ impl Mint {
         let (algorithm, kid) = (self.issuer.algorithm, self.kid());
         let claims = self.claims.encode();
         let input = credential_signature_input(algorithm, kid, &claims).expect("fits");
-        let signature = self.issuer.sign(&input);
+        let signature = self.forger.unwrap_or(self.issuer).sign(&input);
         assemble_credential(algorithm, kid, &claims, &signature)
             .expect("valid")
             .to_vec()
@@ -187,7 +193,7 @@ impl Mint {
 
     fn device_signature(&self) -> p256::ecdsa::Signature {
         let input = presentation_signature_input(&self.credential(), &self.dynamic);
-        DEVICE.p256().sign(&input.expect("fits"))
+        self.phone.p256().sign(&input.expect("fits"))
     }
 
     fn assembled(&self, signature: &p256::ecdsa::Signature) -> Encoded<PRESENTATION_MAX> {

@@ -66,7 +66,7 @@ impl Root {
         let fields = [
             ("kid", key.kid() == entry.kid),
             ("algorithm", key.algorithm() == entry.algorithm),
-            ("public key", key.has_point(entry.point)),
+            ("public key", key.point().is(entry.point)),
             ("start", key.validity.not_before == entry.not_before),
             ("end", key.validity.not_after == entry.not_after),
             ("operator", key.operator.as_str() == entry.operator),
