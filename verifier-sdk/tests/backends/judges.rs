@@ -15,7 +15,7 @@ pub(crate) fn with_all_judges(
         not_before: UnixTime(0),
         not_after: UnixTime(u32::MAX),
     };
-    let operator = Operator::new("metro").unwrap();
+    let operator = Operator::new("metro").expect("a name");
     let keys = [IssuerKey::new(algorithm, sec1, validity, operator, 1)?];
     let sizes = [
         TableSize::Chunks4,
