@@ -168,7 +168,7 @@ fn issuer(token: &Token, curve: Curve) -> IssuerKey {
     let key = token.generate(curve, label).expect("a key");
     let scope = Scope::new("metro", &[1]).expect("a scope");
     let certificate = root
-        .issue_issuer(&key, label, &scope, validity())
+        .issue_issuer(key.public(), label, &scope, validity())
         .expect("a certificate");
     let certificate = IssuerCertificate::read(&certificate).expect("an issuer's");
     IssuerKey::find(token, certificate).expect("its key is here")

@@ -14,7 +14,7 @@ use crate::module::TokenSummary;
 use pin::{PIN_MAX, PIN_MIN};
 use uri::Pkcs11Uri;
 
-pub use pin::{Pin, PinSource};
+pub use pin::{HeldPin, Pin, PinSource};
 pub use uri::InvalidUri;
 
 /// Largest token file that is read, in bytes.

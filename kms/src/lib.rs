@@ -16,13 +16,14 @@ pub mod payload;
 mod pool;
 pub mod probe;
 mod public_key;
+mod records;
 mod signer;
 mod template;
 mod token;
 pub mod worker;
 pub mod x509;
 
-pub use config::{ConfigError, InvalidUri, Pin, PinSource, TokenConfig};
+pub use config::{ConfigError, HeldPin, InvalidUri, Pin, PinSource, TokenConfig};
 pub use credential::{
     CLOCK_TOLERANCE_S, ClaimsRefusal, IssuerKey, SignCredentialError, WINDOW_MAX_S,
 };
@@ -34,6 +35,7 @@ pub use module::{FinalizeError, InitializeError, LoadError, Module, TokenSummary
 pub use obol_kms_client::SpkiId;
 pub use pool::{PoolError, SESSIONS_MAX};
 pub use public_key::{Curve, PublicKey, VerifiedSignature};
+pub use records::RecordError;
 pub use signer::{Backend, SignerError, TokenStatus};
 pub use template::UnfitKey;
 pub use token::{OpenError, SignError, Token};

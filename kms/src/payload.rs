@@ -10,6 +10,7 @@
 
 mod certificate;
 mod day_root;
+mod offline;
 mod tuf;
 
 use obol_credential::{Claims, Malformed, credential_signature_input};
@@ -21,6 +22,7 @@ use crate::public_key::PublicKey;
 pub use certificate::{CertificatePayload, LintRefusal, ListPayload};
 pub use day_root::{BOOK_MAX, DayRoot};
 pub use obol_trust::json::NotStrictJson;
+pub use offline::{SignTufError, TufSignature, sign_tuf, tuf_key_id, verify_tuf};
 pub use tuf::{TufMetadata, TufRefusal};
 
 /// Longest payload of any type, in bytes.

@@ -36,7 +36,7 @@ pub(crate) fn create_access_ca(arguments: &CreateAccessCa) -> Result<Outcome, Fa
     let root = RootCa::open(&root_token, root_certificate)?;
     let names = Names::of(new, "Obol Access CA", "access");
     generate_and_certify(&token, Curve::P384, new, &names, |key| {
-        root.issue_access_ca(key, &names.common_name, validity)
+        root.issue_access_ca(key.public(), &names.common_name, validity)
     })
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn create_issuer(arguments: &CreateIssuer) -> Result<Outcome, Failure
         &format!("issuer-{operator}"),
     );
     generate_and_certify(&token, curve, new, &names, |key| {
-        root.issue_issuer(key, &names.common_name, &scope, validity)
+        root.issue_issuer(key.public(), &names.common_name, &scope, validity)
     })
 }
 

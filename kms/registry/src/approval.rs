@@ -3,8 +3,6 @@ use std::collections::BTreeSet;
 use minicbor::Encoder;
 use obol_credential::strict::Reader;
 use obol_credential::{Malformed, UnixTime};
-use p256::ecdsa::Signature;
-use p256::ecdsa::signature::Verifier;
 
 use crate::machine::Act;
 use crate::roster::{Officer, OfficerKey, Roster};
@@ -227,10 +225,12 @@ fn examine<'a>(
 }
 
 pub(crate) fn verifies(approval: &Approval) -> bool {
-    Signature::from_slice(&approval.signature).is_ok_and(|signature| {
-        let key = approval.officer.verifier();
-        key.verify(&approval.statement, &signature).is_ok()
-    })
+    let Approval {
+        statement,
+        officer,
+        signature,
+    } = approval;
+    officer.verifies(statement, signature)
 }
 
 fn difference(found: &Statement, wanted: &Statement) -> Option<&'static str> {

@@ -21,7 +21,10 @@ pub use registry::{
     Counted, KEYS_MAX, KeyRecord, NewKey, NotSignable, REASON_MAX, RegisterError, Registry,
     RestoreError, Restored, Signable, certified_key,
 };
-pub use roster::{InvalidRoster, Officer, OfficerKey, Quorum, Roster, RosterHash};
+pub use roster::{
+    Ceremonies, CeremonyKind, CeremonyQuorum, InvalidRoster, Officer, OfficerKey, Quorum, Roster,
+    RosterHash,
+};
 pub use settings::{InvalidSettings, Settings};
 pub use spki::{NotASpkiId, SpkiId};
 pub use statement::{RegistryId, STATEMENT_MAX, Statement};

@@ -1,3 +1,5 @@
+mod ceremonies;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
@@ -5,11 +7,14 @@ use std::str::FromStr;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use minicbor::Encoder;
 use obol_credential::DeviceKey;
-use p256::ecdsa::VerifyingKey;
+use p256::ecdsa::signature::Verifier;
+use p256::ecdsa::{Signature, VerifyingKey};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::machine::{Act, Needs};
+
+pub use ceremonies::{Ceremonies, CeremonyKind, CeremonyQuorum};
 
 /// Longest roster, in bytes.
 const ROSTER_MAX: usize = 16 * 1024;
@@ -39,10 +44,28 @@ const QUORUM_MIN: u8 = 2;
 /// cancel-destruction = 2
 /// destroy = 2               # to set the day, and again on the day
 /// ```
+///
+/// A roster for ceremonies has two more sections, both or neither: `[[witnesses]]`, people like the
+/// officers who approve nothing, and `[ceremony]`, how many officers each kind of act takes:
+///
+/// ```toml
+/// [[witnesses]]
+/// name = "wendy"
+/// public_key = "AmsX0fLhLEJH-Lzm5WOkQPJ3A32BLeszoPShOUXYmMKW"
+///
+/// [ceremony]                # officers that must approve, each 2 to all of them
+/// root = 2
+/// certificate = 2
+/// revocation = 2
+/// trust = 2
+/// destruction = 2
+/// roster = 2
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Roster {
     officers: Vec<Officer>,
     quorum: Quorum,
+    ceremonies: Option<Ceremonies>,
 }
 
 /// One officer.
@@ -100,6 +123,12 @@ pub enum InvalidRoster {
         /// What was given.
         found: String,
     },
+    /// Ceremonies without a witness, or with too many.
+    #[error("{0} witnesses, wanted 1 to 16")]
+    Witnesses(usize),
+    /// One of the two sections about ceremonies without the other.
+    #[error("[[witnesses]] and [ceremony] belong together, one of them is missing")]
+    HalfCeremonies,
     /// A quorum of one, or of more than there are.
     #[error("quorum {name} = {found} is not {QUORUM_MIN} to {officers}")]
     Quorum {
@@ -117,6 +146,8 @@ pub enum InvalidRoster {
 struct RawRoster {
     officers: Vec<RawOfficer>,
     quorum: Quorum,
+    witnesses: Option<Vec<RawOfficer>>,
+    ceremony: Option<CeremonyQuorum>,
 }
 
 #[derive(Deserialize)]
@@ -137,8 +168,16 @@ impl Roster {
         }
         let raw: RawRoster =
             toml::from_str(text).map_err(|error| InvalidRoster::Syntax(error.to_string()))?;
-        let officers = raw.officers.into_iter().map(Officer::parse);
-        Roster::new(officers.collect::<Result<_, _>>()?, raw.quorum)
+        let people = |raw: Vec<RawOfficer>| {
+            let people = raw.into_iter().map(Officer::parse);
+            people.collect::<Result<Vec<_>, _>>()
+        };
+        let roster = Roster::new(people(raw.officers)?, raw.quorum)?;
+        match (raw.witnesses, raw.ceremony) {
+            (None, None) => Ok(roster),
+            (Some(witnesses), Some(quorum)) => roster.with_ceremonies(people(witnesses)?, quorum),
+            _ => Err(InvalidRoster::HalfCeremonies),
+        }
     }
 
     /// A roster of these officers.
@@ -150,12 +189,7 @@ impl Roster {
         if !(OFFICERS_MIN..=OFFICERS_MAX).contains(&count) {
             return Err(InvalidRoster::Officers(count));
         }
-        let (mut names, mut keys) = (BTreeSet::new(), BTreeSet::new());
-        for Officer { name, key } in &officers {
-            if !names.insert(name) | !keys.insert(key) {
-                return Err(InvalidRoster::Twice(name.clone()));
-            }
-        }
+        all_different(officers.iter())?;
         for (name, found) in quorum.numbers() {
             if found < QUORUM_MIN || usize::from(found) > count {
                 return Err(InvalidRoster::Quorum {
@@ -165,7 +199,25 @@ impl Roster {
                 });
             }
         }
-        Ok(Roster { officers, quorum })
+        Ok(Roster {
+            officers,
+            quorum,
+            ceremonies: None,
+        })
+    }
+
+    /// The same officers with witnesses and quorums for ceremonies.
+    ///
+    /// # Errors
+    /// [`InvalidRoster`]: no witness, one who is an officer as well, a quorum out of range.
+    pub fn with_ceremonies(
+        self,
+        witnesses: Vec<Officer>,
+        quorum: CeremonyQuorum,
+    ) -> Result<Roster, InvalidRoster> {
+        all_different(self.officers.iter().chain(&witnesses))?;
+        let ceremonies = Some(Ceremonies::new(witnesses, quorum, self.officers.len())?);
+        Ok(Roster { ceremonies, ..self })
     }
 
     /// The roster as a file that reads back to the same.
@@ -179,10 +231,14 @@ impl Roster {
         for (name, number) in self.quorum.numbers() {
             text += &format!("{name} = {number}\n");
         }
+        if let Some(ceremonies) = &self.ceremonies {
+            text += &ceremonies.to_toml();
+        }
         text
     }
 
-    /// SHA-256 over the deterministic CBOR of officers (in the file's order) and quorum.
+    /// SHA-256 over the deterministic CBOR of officers (in the file's order) and quorum, and of
+    /// witnesses and quorum of ceremonies where there are any.
     ///
     /// # Panics
     /// Never: a vector takes what is written.
@@ -198,17 +254,24 @@ impl Roster {
         &self,
         sink: &mut Encoder<Vec<u8>>,
     ) -> Result<(), minicbor::encode::Error<std::convert::Infallible>> {
-        sink.array(3)?.str("obol roster")?;
-        sink.array(self.officers.len() as u64)?;
-        for Officer { name, key } in &self.officers {
-            sink.array(2)?.str(name)?.bytes(&key.0)?;
-        }
+        let sections = if self.ceremonies.is_some() { 5 } else { 3 };
+        sink.array(sections)?.str("obol roster")?;
+        write_people(&self.officers, sink)?;
         let numbers = self.quorum.numbers();
         sink.array(numbers.len() as u64)?;
         for (_, number) in numbers {
             sink.u8(number)?;
         }
-        Ok(())
+        match &self.ceremonies {
+            Some(ceremonies) => ceremonies.write(sink),
+            None => Ok(()),
+        }
+    }
+
+    /// Witnesses and quorums of ceremonies; `None` where the roster allows none.
+    #[must_use]
+    pub const fn ceremonies(&self) -> Option<&Ceremonies> {
+        self.ceremonies.as_ref()
     }
 
     /// The officers.
@@ -235,6 +298,28 @@ impl Roster {
             (Needs::Quorum, _) => self.quorum.destroy,
         }
     }
+}
+
+/// Nobody stands there twice, by name or by key.
+fn all_different<'a>(people: impl Iterator<Item = &'a Officer>) -> Result<(), InvalidRoster> {
+    let (mut names, mut keys) = (BTreeSet::new(), BTreeSet::new());
+    for Officer { name, key } in people {
+        if !names.insert(name) | !keys.insert(key) {
+            return Err(InvalidRoster::Twice(name.clone()));
+        }
+    }
+    Ok(())
+}
+
+fn write_people(
+    people: &[Officer],
+    sink: &mut Encoder<Vec<u8>>,
+) -> Result<(), minicbor::encode::Error<std::convert::Infallible>> {
+    sink.array(people.len() as u64)?;
+    for Officer { name, key } in people {
+        sink.array(2)?.str(name)?.bytes(&key.0)?;
+    }
+    Ok(())
 }
 
 impl Quorum {
@@ -301,6 +386,13 @@ impl OfficerKey {
 
     pub(crate) fn verifier(&self) -> VerifyingKey {
         VerifyingKey::from_sec1_bytes(&self.0).expect("from_sec1 has read the same bytes")
+    }
+
+    /// Whether `signature`, raw r || s of ECDSA with SHA-256, is this key's over `message`.
+    #[must_use]
+    pub fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+        Signature::from_slice(signature)
+            .is_ok_and(|signature| self.verifier().verify(message, &signature).is_ok())
     }
 }
 
@@ -392,6 +484,50 @@ mod tests {
         let twice = "officer \"bob\" is there twice, by name or by key";
         assert_eq!(refusal(&[("alice", ALICE), ("bob", ALICE)], 2), twice);
         assert_eq!(refusal(&[("bob", ALICE), ("bob", BOB)], 2), twice);
+    }
+
+    /// The same point as ALICE's, mirrored.
+    const WENDY: &str = "AmsX0fLhLEJH-Lzm5WOkQPJ3A32BLeszoPShOUXYmMKW";
+    const CEREMONY: &str = "[ceremony]\nroot = 2\ncertificate = 2\nrevocation = 2\n\
+                            trust = 2\ndestruction = 2\nroster = 2\n";
+
+    fn witnessed(name: &str, key: &str, ceremony: &str) -> Result<Roster, InvalidRoster> {
+        let officers = file(&[("alice", ALICE), ("bob", BOB)], 2);
+        Roster::parse(&format!(
+            "{officers}[[witnesses]]\nname = '{name}'\npublic_key = '{key}'\n{ceremony}"
+        ))
+    }
+
+    #[test]
+    fn witnesses_and_ceremony_quorums_are_part_of_the_hash_and_read_back() {
+        let roster = witnessed("wendy", WENDY, CEREMONY).unwrap();
+        let plain = Roster::parse(&file(&[("alice", ALICE), ("bob", BOB)], 2)).unwrap();
+        assert_ne!(roster.hash(), plain.hash());
+        let again = Roster::parse(&roster.to_toml()).unwrap();
+        assert_eq!(again, roster);
+        let ceremonies = roster.ceremonies().unwrap();
+        assert_eq!(ceremonies.needed(CeremonyKind::Destruction), 2);
+        assert_eq!(ceremonies.witnesses()[0].name(), "wendy");
+    }
+
+    #[test]
+    fn a_witness_who_is_an_officer_or_a_quorum_out_of_range_is_refused() {
+        let twice = InvalidRoster::Twice("wendy".to_owned());
+        assert_eq!(witnessed("wendy", ALICE, CEREMONY).unwrap_err(), twice);
+        for (number, found) in [("root = 0", 0), ("root = 1", 1), ("root = 3", 3)] {
+            let ceremony = CEREMONY.replace("root = 2", number);
+            let refused = InvalidRoster::Quorum {
+                name: "root",
+                found,
+                officers: 2,
+            };
+            let answer = witnessed("wendy", WENDY, &ceremony);
+            assert_eq!(answer.unwrap_err(), refused);
+        }
+        assert_eq!(
+            witnessed("wendy", WENDY, "").unwrap_err(),
+            InvalidRoster::HalfCeremonies
+        );
     }
 
     #[test]

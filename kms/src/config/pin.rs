@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cryptoki::types::AuthPin;
 use zeroize::Zeroizing;
@@ -30,6 +31,8 @@ pub enum PinSource {
     /// The person at the terminal is asked. For commands: a service cannot be asked again when its
     /// token comes back.
     Prompt,
+    /// The program has it from people, and keeps it until it ends.
+    Held(HeldPin),
     /// A variable of the environment, which other processes of the user can read: in tests only.
     #[cfg(feature = "pin-from-environment")]
     Environment(String),
@@ -73,6 +76,7 @@ impl PinSource {
                 let typed = Zeroizing::new(typed);
                 Pin::new(typed.as_bytes()).ok_or_else(|| ConfigError::PinShape(self.clone()))
             }
+            PinSource::Held(HeldPin(pin)) => Ok(pin.copied()),
             #[cfg(feature = "pin-from-environment")]
             PinSource::Environment(name) => {
                 #[allow(clippy::disallowed_methods)] // what this feature is for
@@ -90,6 +94,7 @@ impl fmt::Display for PinSource {
             PinSource::File(path) => path.display().fmt(f),
             PinSource::Credential(name) => write!(f, "credential {name}"),
             PinSource::Prompt => f.write_str("the prompt"),
+            PinSource::Held(_) => f.write_str("those who were asked"),
             #[cfg(feature = "pin-from-environment")]
             PinSource::Environment(name) => write!(f, "variable {name}"),
         }
@@ -143,6 +148,26 @@ fn read_file(path: &Path, modes: &[u32]) -> Result<Pin, ConfigError> {
     Pin::new(pin).ok_or_else(|| ConfigError::PinShape(PinSource::File(path.to_path_buf())))
 }
 
+/// A PIN in memory; two of them are equal only if they are the same one.
+#[derive(Clone, Debug)]
+pub struct HeldPin(Arc<Pin>);
+
+impl HeldPin {
+    /// Keeps `pin`.
+    #[must_use]
+    pub fn new(pin: Pin) -> HeldPin {
+        HeldPin(Arc::new(pin))
+    }
+}
+
+impl PartialEq for HeldPin {
+    fn eq(&self, other: &HeldPin) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for HeldPin {}
+
 /// A PIN: wiped when dropped, shown by no formatter.
 pub struct Pin(AuthPin);
 
@@ -156,6 +181,10 @@ impl Pin {
         }
         // A boxed string has no spare capacity, so it is never copied on its way into the secret.
         Some(Pin(AuthPin::from(Box::<str>::from(text))))
+    }
+
+    fn copied(&self) -> Pin {
+        Pin(self.0.clone())
     }
 
     pub(crate) fn as_auth_pin(&self) -> &AuthPin {

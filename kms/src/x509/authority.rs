@@ -85,7 +85,7 @@ impl<'a> RootCa<'a> {
     /// [`CertificateError`].
     pub fn issue_access_ca(
         &self,
-        subject: &Key,
+        subject: &PublicKey,
         common_name: &str,
         validity: Validity,
     ) -> Result<Certificate, CertificateError> {
@@ -95,7 +95,7 @@ impl<'a> RootCa<'a> {
             .profiles
             .certificate(CertificateProfile::AccessCa);
         let params = self.0.params(profile, common_name, validity)?;
-        self.0.issue(profile, params, subject.public(), validity)
+        self.0.issue(profile, params, subject, validity)
     }
 
     /// Issues an issuer's certificate: no CA, digitalSignature, the critical usage "obol credential
@@ -105,7 +105,7 @@ impl<'a> RootCa<'a> {
     /// [`CertificateError`].
     pub fn issue_issuer(
         &self,
-        subject: &Key,
+        subject: &PublicKey,
         common_name: &str,
         scope: &Scope,
         validity: Validity,
@@ -118,7 +118,7 @@ impl<'a> RootCa<'a> {
         let mut params = self.0.params(profile, common_name, validity)?;
         let scope = CustomExtension::from_oid_content(SCOPE_EXTENSION, scope.to_der());
         params.custom_extensions.push(scope);
-        self.0.issue(profile, params, subject.public(), validity)
+        self.0.issue(profile, params, subject, validity)
     }
 
     /// Issues the root's next revocation list; `previous` is the last one, `None` only for the

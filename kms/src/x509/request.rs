@@ -44,6 +44,12 @@ pub enum RequestError {
     /// Identities are P-256 keys.
     #[error("the request's key is not an uncompressed P-256 key")]
     Key,
+    /// Keys of the hierarchy are P-256 or P-384.
+    #[error("the request's key is not an uncompressed P-256 or P-384 key")]
+    NotAKnownKey,
+    /// A key of the hierarchy asks for one common name and nothing else.
+    #[error("the request asks for more than one common name, or for none")]
+    NotOneName,
     /// The requester does not hold the key.
     #[error("the request is not signed by its own key")]
     SelfSignature,

@@ -52,7 +52,7 @@ fn access_ca(token: &Token) -> (Certificate, Certificate) {
     let validity = Validity::days(NOW, 365).unwrap();
     let access = RootCa::open(token, root.clone())
         .unwrap()
-        .issue_access_ca(&access_key, "Test Access CA", validity)
+        .issue_access_ca(access_key.public(), "Test Access CA", validity)
         .unwrap();
     (root, access)
 }
@@ -166,7 +166,9 @@ fn a_terminal_believes_an_issuer_certificate_through_the_pinned_root() {
                 let key = token.generate(curve, &curve.to_string()).unwrap();
                 let scope = Scope::new("linea", classes).unwrap();
                 let validity = Validity::days(NOW, 90).unwrap();
-                let certificate = root.issue_issuer(&key, "Issuer", &scope, validity).unwrap();
+                let certificate = root
+                    .issue_issuer(key.public(), "Issuer", &scope, validity)
+                    .unwrap();
                 let believed = terminal.issuer_key(certificate.as_der()).unwrap();
                 assert_eq!(believed.kid(), key.id().kid());
                 assert_eq!(believed.algorithm(), curve.algorithm());

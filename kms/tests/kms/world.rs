@@ -162,7 +162,7 @@ pub(crate) fn issuer(token: &Token, curve: Curve, now: UnixTime) -> (Certificate
     let scope = Scope::new("linea", &[1, 2]).unwrap();
     let certificate = root
         .issue_issuer(
-            &key,
+            key.public(),
             "Test Issuer",
             &scope,
             Validity::days(now, 90).unwrap(),

@@ -1,0 +1,374 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use obol_credential::UnixTime;
+use obol_kms_registry::RosterHash;
+
+use crate::approval::{Approval, authorise};
+use crate::event::{Content, FileHash, Mode, Outcome};
+use crate::hash::Hash;
+use crate::plan::{Plan, Step};
+use crate::rehearsal::{Rehearsed, differences};
+use crate::rosters::RosterChain;
+use crate::transcript::{Next, Transcript};
+
+/// Largest file of a bundle, in bytes.
+pub const BUNDLE_FILE_MAX: usize = 8 * 1024 * 1024;
+const PLAN: &str = "plan.toml";
+const TRANSCRIPT: &str = "transcript";
+const REHEARSAL: &str = "rehearsal.transcript";
+const LAST: &str = "last.transcript";
+const FIRST_ROSTER: &str = "rosters/0.toml";
+
+/// The files of a bundle by their path in it (docs/spec/ceremony.md section 6).
+pub type Bundle = BTreeMap<String, Vec<u8>>;
+
+/// Who knows what a step's files must be: certificates, lists, signatures.
+pub trait Examiner {
+    /// Examines what `step` gave, as of `at`. `file` gives a file of the step by its name in the plan.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    fn examine(
+        &self,
+        plan: &Plan,
+        step: &Step,
+        outcome: &Outcome,
+        file: &dyn Fn(&str) -> Option<Vec<u8>>,
+        at: UnixTime,
+    ) -> Result<(), String>;
+}
+
+/// Something in a bundle that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Stable, as in docs/spec/ceremony.md section 7.
+    pub code: &'static str,
+    /// File, or event of the transcript.
+    pub place: String,
+    /// In words.
+    pub what: String,
+}
+
+/// What a bundle shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Empty if all holds.
+    pub problems: Vec<Problem>,
+    /// What happened that the plan does not have, each with its time.
+    pub exceptions: Vec<(UnixTime, String)>,
+    /// Who approved.
+    pub approved_by: Vec<String>,
+    /// The transcript's last hash.
+    pub head: Option<Hash>,
+    /// What each step has shown.
+    pub outcomes: Vec<Outcome>,
+}
+
+struct Check<'a> {
+    bundle: &'a Bundle,
+    report: Report,
+}
+
+/// Checks a whole bundle against the hash of the first roster, offline. Everything that does not hold
+/// is reported, each with the file and, in transcripts, the event where it was found.
+#[must_use]
+pub fn verify(bundle: &Bundle, pinned: RosterHash, examiner: &dyn Examiner) -> Report {
+    let mut check = Check {
+        bundle,
+        report: Report::default(),
+    };
+    check.all(pinned, examiner);
+    check.report
+}
+
+impl Check<'_> {
+    fn all(&mut self, pinned: RosterHash, examiner: &dyn Examiner) {
+        let rosters = self.rosters(pinned);
+        let plan = self.plan();
+        let transcript = self.transcript();
+        let (Some(rosters), Some(plan), Some(transcript)) = (rosters, plan, transcript) else {
+            return;
+        };
+        self.files(&plan, &transcript);
+        self.opening(&plan, &rosters, &transcript);
+        self.approvals(&plan, &rosters, &transcript);
+        self.last(&plan, &transcript);
+        self.steps(&plan, &transcript, examiner);
+        self.tell(&transcript);
+    }
+
+    fn fail(&mut self, code: &'static str, place: &str, what: impl ToString) {
+        let (place, what) = (place.to_owned(), what.to_string());
+        self.report.problems.push(Problem { code, place, what });
+    }
+
+    fn demand(&mut self, name: &str) -> Option<Vec<u8>> {
+        let found = self.bundle.get(name).cloned();
+        if found.is_none() {
+            self.fail("FILE_MISSING", name, "the bundle does not have it");
+        }
+        found
+    }
+
+    fn rosters(&mut self, pinned: RosterHash) -> Option<RosterChain> {
+        let first = self.demand(FIRST_ROSTER)?;
+        let changes = numbered_changes(self.bundle);
+        match RosterChain::read(&first, &changes) {
+            Ok(chain) if chain.first().hash() == pinned => Some(chain),
+            Ok(chain) => {
+                let found = chain.first().hash();
+                let what = format!("the first roster is {found}, wanted {pinned}");
+                self.fail("ROSTER_UNPINNED", FIRST_ROSTER, what);
+                None
+            }
+            Err(error) => {
+                self.fail("ROSTER_REFUSED", "rosters", error);
+                None
+            }
+        }
+    }
+
+    fn plan(&mut self) -> Option<Plan> {
+        let bytes = self.demand(PLAN)?;
+        let plan = Plan::parse(&bytes);
+        plan.map_err(|error| self.fail("PLAN_REFUSED", PLAN, error))
+            .ok()
+    }
+
+    fn transcript(&mut self) -> Option<Transcript> {
+        let bytes = self.demand(TRANSCRIPT)?;
+        let transcript = Transcript::read(&bytes);
+        transcript
+            .map_err(|error| self.fail("TRANSCRIPT_REFUSED", TRANSCRIPT, error))
+            .ok()
+    }
+
+    /// Each file has the hash that the transcript names, and there is no other file.
+    fn files(&mut self, plan: &Plan, transcript: &Transcript) {
+        let mut named: BTreeMap<&str, Hash> = BTreeMap::new();
+        let closed = transcript
+            .entries()
+            .iter()
+            .find_map(|(_, content)| match content {
+                Content::Closed { files } => Some(files.as_slice()),
+                _ => None,
+            });
+        let done = transcript
+            .entries()
+            .iter()
+            .filter_map(|(_, content)| match content {
+                Content::Done { outcome, .. } => Some(outcome.files.as_slice()),
+                _ => None,
+            });
+        let opened = transcript.opened().files.as_slice();
+        let lists: Vec<&[FileHash]> = [opened].into_iter().chain(done).chain(closed).collect();
+        for FileHash { name, sha256 } in lists.into_iter().flatten() {
+            if let Some(before) = named.insert(name, *sha256)
+                && before != *sha256
+            {
+                self.fail(
+                    "FILE_CHANGED",
+                    name,
+                    "the transcript names two hashes for it",
+                );
+            }
+        }
+        for (name, sha256) in &named {
+            if let Some(bytes) = self.demand(name)
+                && Hash::of(&bytes) != *sha256
+            {
+                let what = format!("its SHA-256 is {}, recorded was {sha256}", Hash::of(&bytes));
+                self.fail("FILE_CHANGED", name, what);
+            }
+        }
+        for (name, sha256) in plan.inputs() {
+            let path = format!("inputs/{name}");
+            if named.get(path.as_str()) != Some(sha256) {
+                self.fail(
+                    "INPUT_CHANGED",
+                    &path,
+                    "it is not the file that the plan names",
+                );
+            }
+        }
+        let known: BTreeSet<&str> = named.keys().copied().chain([TRANSCRIPT]).collect();
+        let strangers: Vec<String> = self
+            .bundle
+            .keys()
+            .filter(|name| !known.contains(name.as_str()))
+            .cloned()
+            .collect();
+        for name in strangers {
+            self.fail("FILE_UNKNOWN", &name, "the transcript does not name it");
+        }
+    }
+
+    fn opening(&mut self, plan: &Plan, rosters: &RosterChain, transcript: &Transcript) {
+        let (opened, environment) = (transcript.opened(), plan.environment());
+        let same = [
+            ("mode", opened.mode == Mode::Ceremony),
+            ("plan", opened.plan == plan.hash()),
+            ("roster", opened.roster == rosters.in_force().hash()),
+            ("tool", opened.tool == environment.tool),
+            (
+                "module",
+                opened.module == environment.module || plan.serials().is_empty(),
+            ),
+            ("token", opened.serials == plan.serials()),
+        ];
+        for (what, _) in same.into_iter().filter(|(_, same)| !same) {
+            self.fail(
+                "OPENED_OTHER",
+                "transcript event 0",
+                format!("another {what}"),
+            );
+        }
+        for (number, (_, content)) in transcript.entries().iter().enumerate() {
+            if let Content::Resumed { tool, module, .. } = content
+                && (*tool != opened.tool || *module != opened.module)
+            {
+                let place = format!("transcript event {number}");
+                self.fail(
+                    "OPENED_OTHER",
+                    &place,
+                    "resumed with another tool or module",
+                );
+            }
+        }
+        if let Err(error) = transcript.people_of(rosters.in_force()) {
+            self.fail("PEOPLE_REFUSED", TRANSCRIPT, error);
+        }
+        if transcript.next(plan.steps().len()) != Next::Over {
+            self.fail(
+                "NOT_CLOSED",
+                TRANSCRIPT,
+                "the ceremony has not come to its end",
+            );
+        }
+    }
+
+    fn approvals(&mut self, plan: &Plan, rosters: &RosterChain, transcript: &Transcript) {
+        let Some(bytes) = self.demand(REHEARSAL) else {
+            return;
+        };
+        let rehearsed = match Rehearsed::read(plan, rosters.in_force(), &bytes) {
+            Ok(rehearsed) => rehearsed,
+            Err(error) => return self.fail("REHEARSAL_REFUSED", REHEARSAL, error),
+        };
+        let opened_at = transcript.entries()[0].0;
+        if rehearsed.head() != transcript.opened().rehearsal || rehearsed.ended() > opened_at {
+            let what = "it is not the rehearsal that went before this ceremony";
+            return self.fail("REHEARSAL_REFUSED", REHEARSAL, what);
+        }
+        let mut approvals = Vec::new();
+        let files = self
+            .bundle
+            .range("approvals/".to_owned().."approvals0".to_owned());
+        for (name, bytes) in files
+            .map(|(name, bytes)| (name.clone(), bytes))
+            .collect::<Vec<_>>()
+        {
+            match Approval::decode(bytes) {
+                Ok(approval) => approvals.push(approval),
+                Err(fault) => return self.fail("APPROVAL_REFUSED", &name, fault),
+            }
+        }
+        match authorise(rosters.in_force(), plan, &rehearsed, &approvals, opened_at) {
+            Ok(approved) if approved.id() == transcript.id() => {
+                self.report.approved_by = approved.officers().to_vec();
+            }
+            Ok(_) => self.fail("APPROVAL_REFUSED", "approvals", "for another ceremony"),
+            Err(error) => self.fail("APPROVAL_REFUSED", "approvals", error),
+        }
+    }
+
+    /// What differs from the last ceremony of its kind is what the plan says.
+    fn last(&mut self, plan: &Plan, transcript: &Transcript) {
+        let Some((since, allowed)) = plan.changes() else {
+            return;
+        };
+        let Some(bytes) = self.demand(LAST) else {
+            return;
+        };
+        match Transcript::read(&bytes) {
+            Ok(last) if last.head() == since => {
+                let others = differences(&last, transcript);
+                for one in others.iter().filter(|one| !allowed.contains(&one.name)) {
+                    let what = format!("{} differs, which the plan does not allow", one.name);
+                    self.fail("CHANGE_UNPLANNED", TRANSCRIPT, what);
+                }
+            }
+            Ok(_) => self.fail(
+                "LAST_REFUSED",
+                LAST,
+                "it is not the one that the plan names",
+            ),
+            Err(error) => self.fail("LAST_REFUSED", LAST, error),
+        }
+    }
+
+    fn steps(&mut self, plan: &Plan, transcript: &Transcript, examiner: &dyn Examiner) {
+        let file = |name: &str| step_file(self.bundle, plan, name);
+        let mut wrong = Vec::new();
+        for (place, step) in plan.steps().iter().enumerate() {
+            let Some(outcome) = transcript.outcome(place as u32) else {
+                continue;
+            };
+            self.report.outcomes.push(outcome.clone());
+            let output = step.output().map(|name| format!("outputs/{name}"));
+            let written: Vec<&String> = outcome.files.iter().map(|file| &file.name).collect();
+            let place = format!("step {}", place + 1);
+            if written != output.iter().collect::<Vec<_>>() {
+                wrong.push((
+                    place.clone(),
+                    "it wrote other files than the plan says".to_owned(),
+                ));
+            }
+            let at = done_at(transcript, outcome);
+            if let Err(what) = examiner.examine(plan, step, outcome, &file, at) {
+                wrong.push((place, what));
+            }
+        }
+        for (place, what) in wrong {
+            self.fail("STEP_REFUSED", &place, what);
+        }
+    }
+
+    fn tell(&mut self, transcript: &Transcript) {
+        self.report.head = Some(transcript.head());
+        for (time, content) in transcript.entries() {
+            let text = match content {
+                Content::Exception { text } => text.clone(),
+                Content::Resumed { .. } => "interrupted, and resumed".to_owned(),
+                _ => continue,
+            };
+            self.report.exceptions.push((*time, text));
+        }
+    }
+}
+
+/// A file that a step names: an input of the plan, or an output of a step before.
+pub(crate) fn step_file(bundle: &Bundle, plan: &Plan, name: &str) -> Option<Vec<u8>> {
+    let folder = match plan.inputs().iter().any(|(input, _)| input == name) {
+        true => "inputs",
+        false => "outputs",
+    };
+    bundle.get(&format!("{folder}/{name}")).cloned()
+}
+
+fn done_at(transcript: &Transcript, wanted: &Outcome) -> UnixTime {
+    let done = transcript
+        .entries()
+        .iter()
+        .find_map(|(time, content)| match content {
+            Content::Done { outcome, .. } if outcome == wanted => Some(*time),
+            _ => None,
+        });
+    done.unwrap_or_else(|| transcript.last_time())
+}
+
+/// `rosters/1.change`, `rosters/2.change`, … as long as there is a next.
+fn numbered_changes(bundle: &Bundle) -> Vec<Vec<u8>> {
+    let numbered = (1..).map(|number| bundle.get(&format!("rosters/{number}.change")));
+    numbered.map_while(|change| change.cloned()).collect()
+}
