@@ -40,13 +40,13 @@ pub use issuer_certificate::{IssuerCertificate, IssuerCertificateError};
 pub use key_request::KeyRequest;
 pub(crate) use lint::algorithm_of;
 pub use lint::{Finding, InvalidLints};
-pub use profile::{InvalidProfile, ProfileName, RevocationReason};
+pub use profile::{InvalidProfile, ProfileName, RULES_FILE_MAX, RevocationReason};
 pub use request::{CertificateRequest, IdentityProfile, RequestError};
 pub use rules::{Rules, RulesError};
 pub(crate) use scope::is_name;
 pub use scope::{InvalidScope, Scope};
 pub use waiver::{
-    InvalidWaiver, Officers, REASON_MAX, WAIVER_DAYS_MAX, WAIVERS_MAX, WaiverStatement,
+    InvalidWaiver, Officers, REASON_MAX, WAIVER_DAYS_MAX, WAIVERS_MAX, Waiver, WaiverStatement,
 };
 
 /// Largest PEM file with one certificate or request, in bytes.

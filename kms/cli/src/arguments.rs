@@ -9,6 +9,7 @@ use crate::crl::Crl;
 use crate::keys::arguments::Keys;
 use crate::officer::arguments::Officer;
 use crate::probe::Probe;
+use crate::waiver::arguments::{Waived, WaiverCommand};
 
 /// Keys in PKCS#11 tokens: certificates, and the signing daemon.
 #[derive(Parser)]
@@ -45,6 +46,9 @@ pub(crate) enum Command {
     /// Officers: their keys, and what they approve
     #[command(subcommand)]
     Officer(Officer),
+    /// Rules set aside by two officers, for one profile and for a while
+    #[command(subcommand)]
+    Waiver(WaiverCommand),
     /// The audit log, from its files: check it, prove an entry, witness it
     #[command(subcommand)]
     Audit(Audit),
@@ -80,6 +84,8 @@ pub(crate) enum Token {
 }
 
 #[derive(Args)]
+#[command(after_help = "Example:
+  obol-kms root create --token root.token.toml --out root.pem")]
 pub(crate) struct CreateRoot {
     /// Token file of the root's token
     #[arg(long)]
@@ -103,6 +109,11 @@ pub(crate) struct NewCertificate {
     /// Label of the key in its token, for people [default: after the command]
     #[arg(long)]
     pub(crate) key_label: Option<String>,
+    #[command(flatten)]
+    pub(crate) waived: Waived,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// The root, as far as it certifies others.
@@ -117,6 +128,9 @@ pub(crate) struct UnderRoot {
 }
 
 #[derive(Args)]
+#[command(after_help = "Example:
+  obol-kms access-ca create --root-token root.token.toml --root root.pem \\
+      --token access.token.toml --out access.pem")]
 pub(crate) struct CreateAccessCa {
     #[command(flatten)]
     pub(crate) under: UnderRoot,
@@ -131,6 +145,9 @@ pub(crate) struct CreateAccessCa {
 }
 
 #[derive(Args)]
+#[command(after_help = "Example:
+  obol-kms issuer create --root-token root.token.toml --root root.pem \\
+      --token issuer.token.toml --operator linea --classes 1,2 --out issuer.pem")]
 pub(crate) struct CreateIssuer {
     #[command(flatten)]
     pub(crate) under: UnderRoot,
@@ -160,6 +177,11 @@ pub(crate) enum CurveName {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  obol-kms certify --profile server --csr issuer.csr --ca access.pem --token access.token.toml \\
+      --out issuer-tls.pem
+  obol-kms certify --profile server --csr depot.csr --ca access.pem --token access.token.toml \\
+      --days 400 --waivers depot-2.toml --roster roster.toml --out depot.pem")]
 pub(crate) struct Certify {
     /// What the identity is for
     #[arg(long)]
@@ -179,6 +201,11 @@ pub(crate) struct Certify {
     /// Days that the certificate is good for
     #[arg(long, default_value_t = 90)]
     pub(crate) days: u32,
+    #[command(flatten)]
+    pub(crate) waived: Waived,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -189,6 +216,9 @@ pub(crate) enum Profile {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  obol-kms token show --module /usr/lib/softhsm/libsofthsm2.so
+  obol-kms token show --token issuer.token.toml --json")]
 pub(crate) struct Show {
     #[command(flatten)]
     pub(crate) of: ShowOf,
@@ -209,6 +239,8 @@ pub(crate) struct ShowOf {
 }
 
 #[derive(Args)]
+#[command(after_help = "Example:
+  obol-kms serve --config kms.toml")]
 pub(crate) struct Serve {
     /// Configuration of the daemon
     #[arg(long)]

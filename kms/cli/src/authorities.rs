@@ -4,22 +4,24 @@ use obol_console::{FileError, Outcome, unix_now};
 use obol_credential::UnixTime;
 use obol_kms::x509::{Certificate, CertificateError, RootCa, Scope, Validity};
 use obol_kms::{Curve, Key, Token};
+use serde::Serialize;
 
 use crate::arguments::{
     CreateAccessCa, CreateIssuer, CreateRoot, CurveName, NewCertificate, UnderRoot,
 };
 use crate::failure::Failure;
-use crate::output::{must_be_free, read_certificate, write_certificate};
+use crate::output::{must_be_free, print_json, read_certificate, write_certificate};
 use crate::tokens::Modules;
 
 pub(crate) fn create_root(arguments: &CreateRoot) -> Result<Outcome, Failure> {
     let CreateRoot { token, new, days } = arguments;
     must_be_free(&new.out)?;
+    let rules = new.waived.rules()?;
     let validity = Validity::days(UnixTime(unix_now()), *days)?;
     let token = Modules::default().open(token)?;
     let names = Names::of(new, "Obol Root CA", "root");
     generate_and_certify(&token, Curve::P384, new, &names, |key| {
-        RootCa::create(&token, key, &names.common_name, validity)
+        RootCa::create_by(&rules, &token, key, &names.common_name, validity)
     })
 }
 
@@ -31,9 +33,10 @@ pub(crate) fn create_access_ca(arguments: &CreateAccessCa) -> Result<Outcome, Fa
         days,
     } = arguments;
     must_be_free(&new.out)?;
+    let rules = new.waived.rules()?;
     let validity = Validity::days(UnixTime(unix_now()), *days)?;
     let (root_token, root_certificate, token) = open(under, token)?;
-    let root = RootCa::open(&root_token, root_certificate)?;
+    let root = RootCa::open(&root_token, root_certificate)?.with_rules(rules);
     let names = Names::of(new, "Obol Access CA", "access");
     generate_and_certify(&token, Curve::P384, new, &names, |key| {
         root.issue_access_ca(key.public(), &names.common_name, validity)
@@ -51,6 +54,7 @@ pub(crate) fn create_issuer(arguments: &CreateIssuer) -> Result<Outcome, Failure
         days,
     } = arguments;
     must_be_free(&new.out)?;
+    let rules = new.waived.rules()?;
     let validity = Validity::days(UnixTime(unix_now()), *days)?;
     let scope = Scope::new(operator, classes)?;
     let curve = match curve {
@@ -58,7 +62,7 @@ pub(crate) fn create_issuer(arguments: &CreateIssuer) -> Result<Outcome, Failure
         CurveName::P384 => Curve::P384,
     };
     let (root_token, root_certificate, token) = open(under, token)?;
-    let root = RootCa::open(&root_token, root_certificate)?;
+    let root = RootCa::open(&root_token, root_certificate)?.with_rules(rules);
     let names = Names::of(
         new,
         &format!("Obol Issuer {operator}"),
@@ -67,6 +71,15 @@ pub(crate) fn create_issuer(arguments: &CreateIssuer) -> Result<Outcome, Failure
     generate_and_certify(&token, curve, new, &names, |key| {
         root.issue_issuer(key.public(), &names.common_name, &scope, validity)
     })
+}
+
+/// A new key and its certificate, as they are printed.
+#[derive(Serialize)]
+struct Made {
+    spki: String,
+    curve: String,
+    label: String,
+    certificate: String,
 }
 
 struct Names {
@@ -125,6 +138,18 @@ fn generate_and_certify(
             return Err(failure);
         }
     }
-    println!("{id} {curve} {} {}", names.key_label, new.out.display());
+    let made = Made {
+        spki: id.to_string(),
+        curve: curve.to_string(),
+        label: names.key_label.clone(),
+        certificate: new.out.display().to_string(),
+    };
+    if new.json {
+        return print_json(&made);
+    }
+    let Made {
+        label, certificate, ..
+    } = made;
+    println!("{id} {curve} {label} {certificate}");
     Ok(Outcome::Done)
 }

@@ -13,6 +13,7 @@ use obol_kms::x509::{
 use crate::failure::Failure;
 use crate::output::{must_be_free, read_certificate};
 use crate::tokens::Modules;
+use crate::waiver::arguments::Waived;
 
 #[derive(Subcommand)]
 pub(crate) enum Crl {
@@ -46,6 +47,8 @@ pub(crate) struct CreateCrl {
     /// Revocation list to write (PEM); never overwritten
     #[arg(long)]
     out: PathBuf,
+    #[command(flatten)]
+    waived: Waived,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -89,9 +92,11 @@ pub(crate) fn run(command: &Crl) -> Result<Outcome, Failure> {
         revoke,
         reason,
         out,
+        waived,
         json,
     } = arguments;
     must_be_free(out)?;
+    let rules = waived.rules()?;
     let previous = match &after.previous {
         Some(path) => Some(RevocationList::from_pem(&read_limited(path, CRL_MAX)?)?),
         None => None,
@@ -112,12 +117,16 @@ pub(crate) fn run(command: &Crl) -> Result<Outcome, Failure> {
     let token = Modules::default().open(token)?;
     let now = UnixTime(unix_now());
     let list = match authority {
-        AuthorityName::Root => {
-            RootCa::open(&token, ca)?.issue_crl(previous.as_ref(), &revoked, now)?
-        }
-        AuthorityName::AccessCa => {
-            AccessCa::open(&token, ca)?.issue_crl(previous.as_ref(), &revoked, now)?
-        }
+        AuthorityName::Root => RootCa::open(&token, ca)?.with_rules(rules).issue_crl(
+            previous.as_ref(),
+            &revoked,
+            now,
+        )?,
+        AuthorityName::AccessCa => AccessCa::open(&token, ca)?.with_rules(rules).issue_crl(
+            previous.as_ref(),
+            &revoked,
+            now,
+        )?,
     };
     write_new_atomically(out, list.to_pem().as_bytes(), Mode::Public)?;
     let (number, count, out) = (list.number(), list.count(), out.display().to_string());

@@ -6,6 +6,8 @@ mod authorities;
 mod certify;
 mod crl;
 mod failure;
+#[cfg(test)]
+mod help;
 mod keys;
 mod officer;
 mod output;
@@ -13,6 +15,7 @@ mod probe;
 mod serve;
 mod show;
 mod tokens;
+mod waiver;
 mod worker;
 
 use std::process::ExitCode;
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         Command::Token(Token::Show(arguments)) => show::show(&arguments),
         Command::Probe(arguments) => probe::probe(&arguments),
         Command::Keys(command) => keys::run(&command),
+        Command::Waiver(command) => waiver::run(&command),
         Command::Officer(command) => officer::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Serve(arguments) => serve::serve(&arguments),

@@ -10,11 +10,13 @@ use obol_console::{Mode, Outcome, read_limited, unix_now, write_new_atomically};
 use obol_credential::UnixTime;
 use obol_kms_registry::{Approval, Officer as Entry, STATEMENT_MAX, Statement};
 
+use serde::Serialize;
+
 use crate::failure::Failure;
 use crate::failure::registry::{NotARequest, NotConfirmed, RequestExpired};
-use crate::output::must_be_free;
+use crate::output::{must_be_free, print_json};
 use arguments::{Approve, Keygen, Officer};
-use key_file::OfficerSecret;
+pub(crate) use key_file::OfficerSecret;
 
 pub(crate) fn run(command: &Officer) -> Result<Outcome, Failure> {
     match command {
@@ -23,13 +25,33 @@ pub(crate) fn run(command: &Officer) -> Result<Outcome, Failure> {
     }
 }
 
+/// An officer, as one is printed.
+#[derive(Serialize)]
+struct NewOfficer {
+    name: String,
+    public_key: String,
+}
+
+/// An approval, as it is printed.
+#[derive(Serialize)]
+struct Approved {
+    spki: String,
+    approval: String,
+}
+
 fn keygen(arguments: &Keygen) -> Result<Outcome, Failure> {
-    let Keygen { name, key } = arguments;
+    let Keygen { name, key, json } = arguments;
     must_be_free(key)?;
     let secret = OfficerSecret::generate()?;
     // The name is checked before the key is written: a roster would refuse it later.
     let entry = Entry::new(name, secret.public())?;
     secret.write(key)?;
+    if *json {
+        return print_json(&NewOfficer {
+            name: entry.name().to_owned(),
+            public_key: entry.key().to_string(),
+        });
+    }
     println!(
         "[[officers]]\nname = \"{}\"\npublic_key = \"{}\"",
         entry.name(),
@@ -44,6 +66,7 @@ fn approve(arguments: &Approve) -> Result<Outcome, Failure> {
         key,
         out,
         yes,
+        json,
     } = arguments;
     must_be_free(out)?;
     let bytes = read_limited(request, STATEMENT_MAX)?;
@@ -63,11 +86,15 @@ fn approve(arguments: &Approve) -> Result<Outcome, Failure> {
     let signature = secret.sign(&statement.encode());
     let approval = Approval::new(&statement, secret.public(), signature);
     write_new_atomically(out, &approval.encode(), Mode::Public)?;
-    println!("{} {}", statement.spki, out.display());
+    let (spki, approval) = (statement.spki.to_string(), out.display().to_string());
+    if *json {
+        return print_json(&Approved { spki, approval });
+    }
+    println!("{spki} {approval}");
     Ok(Outcome::Done)
 }
 
-fn confirmed() -> Result<bool, Failure> {
+pub(crate) fn confirmed() -> Result<bool, Failure> {
     let help = "run it in a terminal, or give --yes after reading the request";
     let asked = || -> io::Result<bool> {
         eprint!("Type yes to sign this: ");

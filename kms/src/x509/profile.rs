@@ -10,7 +10,7 @@ pub(crate) const DAYS_MAX: u32 = 7_305;
 /// Longest life of any revocation list, in days.
 pub(crate) const NEXT_UPDATE_DAYS_MAX: u32 = 3_650;
 /// Largest file of profiles or lints, in bytes.
-pub(crate) const RULES_FILE_MAX: usize = 64 * 1024;
+pub const RULES_FILE_MAX: usize = 64 * 1024;
 
 /// A kind of certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

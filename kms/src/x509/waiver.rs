@@ -1,15 +1,19 @@
 //! Waivers: a rule of `lints.toml` set aside for one profile, for a while, by two officers.
 
+mod draft;
+
 use data_encoding::BASE64URL_NOPAD;
 use minicbor::Encoder;
 use obol_credential::UnixTime;
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::x509::SECONDS_PER_DAY;
 use crate::x509::lint::{Finding, Lints};
 use crate::x509::profile::{ProfileName, RULES_FILE_MAX};
+
+pub use draft::Waiver;
 
 /// Longest time a waiver may still be good for, in days.
 pub const WAIVER_DAYS_MAX: u32 = 366;
@@ -116,13 +120,13 @@ pub enum InvalidWaiver {
     },
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawWaivers {
     waiver: Vec<RawWaiver>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawWaiver {
     rule: String,
@@ -130,10 +134,11 @@ struct RawWaiver {
     profile: String,
     reason: String,
     not_after: u32,
+    #[serde(default)]
     approval: Vec<RawApproval>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawApproval {
     officer: String,
@@ -194,6 +199,23 @@ impl Waivers {
         officers: &Officers,
         now: UnixTime,
     ) -> Result<Waivers, InvalidWaiver> {
+        let raw = RawWaivers::parse(text)?;
+        let checked = raw.waiver.iter().map(|raw| raw.check(lints, officers, now));
+        checked.collect::<Result<_, _>>().map(Waivers)
+    }
+
+    pub(super) fn covers(&self, finding: &Finding, profile: ProfileName, now: UnixTime) -> bool {
+        self.0.iter().any(|waiver| {
+            waiver.rule == finding.rule
+                && waiver.rule_version == finding.version
+                && waiver.profile == profile
+                && now <= waiver.not_after
+        })
+    }
+}
+
+impl RawWaivers {
+    fn parse(text: &str) -> Result<RawWaivers, InvalidWaiver> {
         if text.len() > RULES_FILE_MAX {
             return Err(InvalidWaiver::Syntax(format!(
                 "longer than {RULES_FILE_MAX} bytes"
@@ -206,17 +228,7 @@ impl Waivers {
                 "more than {WAIVERS_MAX} waivers"
             )));
         }
-        let checked = raw.waiver.iter().map(|raw| raw.check(lints, officers, now));
-        checked.collect::<Result<_, _>>().map(Waivers)
-    }
-
-    pub(super) fn covers(&self, finding: &Finding, profile: ProfileName, now: UnixTime) -> bool {
-        self.0.iter().any(|waiver| {
-            waiver.rule == finding.rule
-                && waiver.rule_version == finding.version
-                && waiver.profile == profile
-                && now <= waiver.not_after
-        })
+        Ok(raw)
     }
 }
 

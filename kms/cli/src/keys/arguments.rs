@@ -22,20 +22,39 @@ pub(crate) enum Keys {
     /// Write what officers sign for a change
     Request(Request),
     /// Let a published key sign, or a suspended one again (k officers)
+    #[command(after_help = "Example:
+  obol-kms keys activate SPKI --registry keys.registry --reason 'first issuer key' \\
+      --approval alice.approval --approval bob.approval")]
     Activate(Act),
     /// Let a key sign no more; later, record that nothing it signed is in use (one officer; none)
+    #[command(after_help = "Example:
+  obol-kms keys retire SPKI --registry keys.registry --reason 'replaced by the next one' \\
+      --approval alice.approval")]
     Retire(Act),
     /// Stop a key for now (one officer)
+    #[command(after_help = "Example:
+  obol-kms keys suspend SPKI --registry keys.registry --reason 'the depot was broken into' \\
+      --approval alice.approval")]
     Suspend(Act),
     /// Stop a key for good: somebody else may have it (one officer)
+    #[command(after_help = "Example:
+  obol-kms keys compromise SPKI --registry keys.registry --reason 'the token is lost' \\
+      --approval alice.approval")]
     Compromise(Act),
     /// Set the day of a key's destruction; from that day on, destroy it (k officers each)
     Destroy(Destroy),
     /// Call a destruction off (k officers)
+    #[command(after_help = "Example:
+  obol-kms keys cancel SPKI --registry keys.registry --reason 'still needed' \\
+      --approval alice.approval --approval bob.approval")]
     Cancel(Act),
     /// List attempts to use keys that must not be used
+    #[command(after_help = "Example:
+  obol-kms keys alarms --registry keys.registry --json")]
     Alarms(Plain),
     /// Examine the registry: states, histories and approvals
+    #[command(after_help = "Example:
+  obol-kms keys examine --registry keys.registry")]
     Examine(Plain),
     /// Copy the registry into one new file while it is in use
     Backup(Backup),
@@ -88,6 +107,8 @@ pub(crate) struct List {
 }
 
 #[derive(Args)]
+#[command(after_help = "Example:
+  obol-kms keys show SPKI --registry keys.registry --json")]
 pub(crate) struct Show {
     /// The key's SPKI id
     pub(crate) spki: SpkiId,
@@ -139,6 +160,8 @@ pub(crate) struct Certify {
 }
 
 #[derive(Args)]
+#[command(after_help = "Example:
+  obol-kms keys publish SPKI --registry keys.registry")]
 pub(crate) struct Publish {
     /// The key's SPKI id
     pub(crate) spki: SpkiId,
@@ -208,6 +231,8 @@ pub(crate) struct Destroy {
 }
 
 #[derive(Args)]
+#[command(after_help = "Example:
+  obol-kms keys backup --registry keys.registry --out keys.backup")]
 pub(crate) struct Backup {
     #[command(flatten)]
     pub(crate) plain: Plain,
@@ -217,6 +242,8 @@ pub(crate) struct Backup {
 }
 
 #[derive(Args)]
+#[command(after_help = "Example:
+  obol-kms keys restore --backup keys.backup --out keys.registry")]
 pub(crate) struct Restore {
     /// The backup
     #[arg(long)]

@@ -24,6 +24,9 @@ pub(crate) struct Keygen {
     /// Private key to write (PEM, mode 0600); never overwritten
     #[arg(long)]
     pub(crate) key: PathBuf,
+    /// Print JSON instead of lines for a roster
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]
@@ -42,4 +45,7 @@ pub(crate) struct Approve {
     /// Sign without asking
     #[arg(long)]
     pub(crate) yes: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }

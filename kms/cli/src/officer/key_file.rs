@@ -19,10 +19,10 @@ use crate::failure::registry::{KeyFileMode, NotAnOfficersKey};
 const KEY_FILE_MAX: u64 = 4_096;
 
 /// A P-256 private key; zeroed when dropped, shown by no formatter.
-pub(super) struct OfficerSecret(SigningKey);
+pub(crate) struct OfficerSecret(SigningKey);
 
 impl OfficerSecret {
-    pub(super) fn generate() -> Result<OfficerSecret, Failure> {
+    pub(crate) fn generate() -> Result<OfficerSecret, Failure> {
         let mut bytes = Zeroizing::new([0; 32]);
         getrandom::fill(bytes.as_mut()).map_err(|error| {
             Failure::with_help(error, "the system's random generator does not answer")
@@ -34,7 +34,7 @@ impl OfficerSecret {
     }
 
     /// PKCS#8 PEM, mode 0600.
-    pub(super) fn write(&self, path: &Path) -> Result<(), Failure> {
+    pub(crate) fn write(&self, path: &Path) -> Result<(), Failure> {
         let pem = self
             .0
             .to_pkcs8_pem(LineEnding::LF)
@@ -43,7 +43,7 @@ impl OfficerSecret {
     }
 
     /// The mode is asked of the opened file, so it cannot be swapped in between.
-    pub(super) fn read(path: &Path) -> Result<OfficerSecret, Failure> {
+    pub(crate) fn read(path: &Path) -> Result<OfficerSecret, Failure> {
         let failed = |source| FileError::Read {
             path: path.to_path_buf(),
             source,
@@ -63,7 +63,7 @@ impl OfficerSecret {
         Ok(OfficerSecret(key))
     }
 
-    pub(super) fn public(&self) -> OfficerKey {
+    pub(crate) fn public(&self) -> OfficerKey {
         let point = self.0.verifying_key().to_sec1_point(true);
         let bytes = point.as_bytes().try_into().ok();
         bytes
@@ -72,7 +72,7 @@ impl OfficerSecret {
     }
 
     /// ECDSA with SHA-256, raw r || s.
-    pub(super) fn sign(&self, message: &[u8]) -> [u8; 64] {
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
         let signature: Signature = self.0.sign(message);
         signature.to_bytes().into()
     }

@@ -2,4 +2,5 @@
 #![allow(clippy::unwrap_used)] // everything here is a test
 
 mod probe;
+mod waiver;
 mod world;
