@@ -31,7 +31,7 @@ use writer::Writer;
 #[derive(Debug)]
 pub struct Journal {
     file: JournalFile,
-    /// `None` after a failed write: what the file holds is then written anew and read again.
+    /// `None` after a failed write: what the file holds is then read again.
     tail: Option<Tail>,
     refusals: u64,
     _writer: Writer,
@@ -43,8 +43,8 @@ struct Tail {
     head: Head,
 }
 
-/// Taps between two copies of the WAL into the main file: some megabytes.
-const CHECKPOINT_EVERY: u64 = 256;
+/// Taps between two copies of the WAL into the main file: about a megabyte.
+const CHECKPOINT_EVERY: u64 = 64;
 
 /// A tap that is on disk: the commit's fsync has returned. Comes from [`Journal`] alone.
 #[derive(Debug)]
@@ -190,7 +190,7 @@ impl Journal {
         let head = tail.head.then(&bytes);
         self.tail = None;
         self.insert(&record, &bytes, head, &verified.identity())
-            .map_err(self.file.failed("write to"))?;
+            .map_err(self.file.not_written("write to"))?;
         self.tail = Some(Tail {
             seq: record.seq,
             head,
@@ -228,25 +228,25 @@ impl Journal {
     /// [`JournalError::Storage`]: the tap stays as it was, paid and unopened.
     pub fn opened(&mut self, granted: Granted, at: UnixTime) -> Result<(), JournalError> {
         let Granted { record } = granted;
-        self.note(&record, at).inspect_err(|_| self.tail = None)
-    }
-
-    fn note(&self, record: &TapRecord, at: UnixTime) -> Result<(), JournalError> {
-        let failed = || self.file.failed("mark the gate's opening in");
-        schema::defer_commits(&self.file.connection).map_err(failed())?;
-        let alone = self.alone().map_err(failed())?;
-        alone
-            .prepare_cached("INSERT OR IGNORE INTO granted (seq, at) VALUES (?1, ?2)")
-            .and_then(|mut statement| statement.execute(params![record.seq, at.0]))
-            .map_err(failed())?;
+        self.file.ready()?;
+        self.note(&record, at)
+            .map_err(self.file.not_written("mark the gate's opening in"))?;
         if record.seq.is_multiple_of(tidy::EVERY) {
             self.file.tidy(record.accepted_at)?;
         }
-        alone.commit().map_err(failed())?;
         if record.seq.is_multiple_of(CHECKPOINT_EVERY) {
-            schema::checkpoint(&self.file.connection).map_err(failed())?;
+            schema::checkpoint(&self.file.connection).map_err(self.file.not_written("write to"))?;
         }
         Ok(())
+    }
+
+    fn note(&self, record: &TapRecord, at: UnixTime) -> rusqlite::Result<()> {
+        schema::defer_commits(&self.file.connection)?;
+        let alone = self.alone()?;
+        alone
+            .prepare_cached("INSERT OR IGNORE INTO granted (seq, at) VALUES (?1, ?2)")?
+            .execute(params![record.seq, at.0])?;
+        alone.commit()
     }
 
     /// What the journal knows of a boarding code.
@@ -303,12 +303,10 @@ impl Journal {
     }
 
     fn known_tail(&mut self) -> Result<Tail, JournalError> {
+        self.file.ready()?;
         let tail = match self.tail {
             Some(tail) => tail,
-            None => {
-                schema::write_anew(&self.file.connection).map_err(self.file.failed("write to"))?;
-                self.file.check_end()?
-            }
+            None => self.file.check_end()?,
         };
         self.tail = Some(tail);
         Ok(tail)

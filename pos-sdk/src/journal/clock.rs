@@ -49,6 +49,7 @@ impl JournalFile {
     /// [`JournalError`] when it cannot be stored; the clock stays as it was.
     pub fn confirm_clock(&self, server_time: UnixTime) -> Result<(), JournalError> {
         let last = self.last_seq()?;
+        self.ready()?;
         schema::sync_commits(&self.connection)
             .and_then(|()| {
                 self.connection.execute(
@@ -56,7 +57,7 @@ impl JournalFile {
                     params![server_time.0, last],
                 )
             })
-            .map_err(self.failed("remember the time in"))?;
+            .map_err(self.not_written("remember the time in"))?;
         Ok(())
     }
 }

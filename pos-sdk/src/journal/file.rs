@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use obol_credential::UnixTime;
@@ -17,6 +18,9 @@ pub struct JournalFile {
     pub(super) path: PathBuf,
     pub(super) terminal: TerminalName,
     pub(super) epoch: Epoch,
+    /// A write has failed since the WAL was begun: on the medium it may have a hole that the page
+    /// cache does not show, and what is written behind a hole is lost with the power.
+    pub(super) suspect: Cell<bool>,
 }
 
 /// A record as it stands in the journal.
@@ -66,6 +70,7 @@ impl JournalFile {
             path: path.to_owned(),
             terminal: terminal.clone(),
             epoch: Epoch(epoch),
+            suspect: Cell::new(false),
         };
         let tail = file.check_end()?;
         Ok((file, tail))
@@ -197,5 +202,25 @@ impl JournalFile {
     ) -> impl FnOnce(rusqlite::Error) -> JournalError + use<> {
         let path = self.path.clone();
         move |source| JournalError::of(path, doing, source)
+    }
+
+    /// Before each write: after one that failed, begins the WAL anew.
+    pub(super) fn ready(&self) -> Result<(), JournalError> {
+        if self.suspect.get() {
+            schema::write_anew(&self.connection).map_err(self.failed("write to"))?;
+            self.suspect.set(false);
+        }
+        Ok(())
+    }
+
+    /// As [`JournalFile::failed`], for a write.
+    pub(super) fn not_written(
+        &self,
+        doing: &'static str,
+    ) -> impl FnOnce(rusqlite::Error) -> JournalError + '_ {
+        move |source| {
+            self.suspect.set(true);
+            self.failed(doing)(source)
+        }
     }
 }

@@ -61,6 +61,7 @@ impl Journal {
         code: RefusalCode,
         at: UnixTime,
     ) -> Result<(), JournalError> {
+        self.file.ready()?;
         self.refusals += 1;
         let number = self.refusals;
         schema::defer_commits(&self.file.connection)
@@ -80,20 +81,10 @@ impl Journal {
                         cti.0
                     ])
             })
-            .map_err(|source| {
-                self.tail = None;
-                self.file.failed("keep a refusal in")(source)
-            })?;
-        self.bound_wal(number)
-    }
-
-    /// A rider who is refused again and again must not make the WAL grow without end.
-    fn bound_wal(&mut self, number: u64) -> Result<(), JournalError> {
+            .map_err(self.file.not_written("keep a refusal in"))?;
+        // A rider who is refused again and again must not make the WAL grow without end.
         if number.is_multiple_of(REFUSALS_MAX) {
-            schema::checkpoint(&self.file.connection).map_err(|source| {
-                self.tail = None;
-                self.file.failed("write to")(source)
-            })?;
+            schema::checkpoint(&self.file.connection).map_err(self.file.not_written("write to"))?;
         }
         Ok(())
     }

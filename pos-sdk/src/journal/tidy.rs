@@ -2,9 +2,9 @@
 
 use obol_credential::UnixTime;
 use obol_tap::TapRecord;
-use rusqlite::params;
+use rusqlite::{Transaction, TransactionBehavior, params};
 
-use super::{JournalError, JournalFile, check};
+use super::{JournalError, JournalFile, check, schema};
 
 /// How long a code is remembered after its tap, seconds: longer than a credential lives (48 h and
 /// the clocks' skew) and than the longest interval of passback and velocity (24 h).
@@ -13,7 +13,7 @@ const _: () = assert!(REMEMBERED_S > 48 * 3600 + 2 * obol_verifier_sdk::SKEW_S);
 const _: () = assert!(REMEMBERED_S > crate::rules::INTERVAL_MAX_S);
 
 /// Taps between two tidyings.
-pub(super) const EVERY: u64 = 32;
+pub(super) const EVERY: u64 = 8;
 /// Records that one tidying looks at: twice as many as come in between, so that it catches up.
 const AT_ONCE: u64 = 2 * EVERY;
 
@@ -41,14 +41,24 @@ impl JournalFile {
             .map_err(self.failed("read"))
     }
 
-    /// Within a transaction: forgets what is too old at `newest`, the time of the latest tap, and
-    /// deletes what is forgotten and behind the watermark. A bounded piece of work.
+    /// Forgets what is too old at `newest`, the time of the latest tap, and deletes what is
+    /// forgotten and behind the watermark. A bounded piece of work, without an fsync: should it be
+    /// lost it is done again.
     pub(super) fn tidy(&self, newest: UnixTime) -> Result<(), JournalError> {
+        let failed = || self.not_written("tidy up");
+        schema::defer_commits(&self.connection).map_err(failed())?;
+        let alone = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
+            .map_err(failed())?;
+        self.forget(newest)?;
+        alone.commit().map_err(failed())
+    }
+
+    fn forget(&self, newest: UnixTime) -> Result<(), JournalError> {
         let kept = self.kept()?;
         let indexed = self.forget_codes(kept.indexed, newest.minus(REMEMBERED_S))?;
         let base = indexed.min(self.watermark()?).min(kept.base + AT_ONCE);
         let head = self.head_at(base.max(kept.base))?;
-        let failed = || self.failed("tidy up");
+        let failed = || self.not_written("tidy up");
         if base > kept.base {
             for sql in [
                 "DELETE FROM record WHERE seq <= ?1",
@@ -90,7 +100,7 @@ impl JournalFile {
                      WHERE cti = ?1 AND kid = ?2 AND issued_at = ?3 AND nonce = ?4",
                 )
                 .and_then(|mut delete| delete.execute(params![cti, kid, issued_at, nonce]))
-                .map_err(self.failed("tidy up"))?;
+                .map_err(self.not_written("tidy up"))?;
             forgotten = seq;
         }
         Ok(forgotten)

@@ -42,7 +42,8 @@ impl JournalFile {
         first_seq: u64,
         acknowledgement: &Acknowledgement,
     ) -> Result<u64, AcknowledgementRefused> {
-        let failed = |source| refused(self.failed("move the watermark of")(source));
+        self.ready().map_err(refused)?;
+        let failed = |source| refused(self.not_written("move the watermark of")(source));
         schema::sync_commits(&self.connection).map_err(failed)?;
         // Between comparing and moving, no other upload may move it.
         let alone = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)

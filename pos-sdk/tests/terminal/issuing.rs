@@ -64,6 +64,11 @@ impl Issuing {
         }
     }
 
+    /// DER.
+    pub(crate) fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
     pub(crate) fn kid(&self) -> Kid {
         self.root.issuer_key(&self.certificate).unwrap().kid()
     }

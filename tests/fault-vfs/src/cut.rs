@@ -1,6 +1,6 @@
 //! What a power cut leaves.
 
-use crate::fs::{FaultFs, Node, written};
+use crate::fs::{FaultFs, Node, Write};
 
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
@@ -16,6 +16,12 @@ pub enum Loss {
     Names,
     /// The first change of names in each folder; later ones are there, and the bytes.
     FirstNames,
+    /// Whole writes and changes of names, each by its own coin: a disk that reorders what it was
+    /// given, and tears nothing.
+    Whole {
+        /// Which coins.
+        seed: u64,
+    },
     /// Any part of it: each sector of a write and each change of names by its own coin.
     Some {
         /// Which coins.
@@ -30,17 +36,19 @@ impl FaultFs {
         let mut coins = Coins::new(loss);
         let nodes = self.nodes().into_iter().map(|node| match node {
             Node::File {
-                durable, writes, ..
+                mut durable,
+                writes,
+                ..
             } => {
-                let kept: Vec<_> = writes
-                    .iter()
-                    .flat_map(|(at, bytes)| sectors(*at, bytes))
-                    .filter(|_| coins.keeps_bytes())
-                    .collect();
+                for write in writes.iter().flat_map(|write| loss.pieces(write)) {
+                    if coins.keeps_bytes() {
+                        write.apply(&mut durable);
+                    }
+                }
                 Node::File {
-                    durable: written(&durable, &kept),
+                    seen: durable.clone(),
+                    durable,
                     writes: Vec::new(),
-                    lost: Vec::new(),
                 }
             }
             Node::Folder {
@@ -62,15 +70,28 @@ impl FaultFs {
     }
 }
 
+impl Loss {
+    /// What is lost or kept as one.
+    fn pieces(self, write: &Write) -> Vec<Write> {
+        match self {
+            Loss::Whole { .. } => vec![write.clone()],
+            _ => sectors(write),
+        }
+    }
+}
+
 /// A write in pieces that end where the file's sectors end.
-fn sectors(at: usize, bytes: &[u8]) -> Vec<(usize, Vec<u8>)> {
+fn sectors(write: &Write) -> Vec<Write> {
+    let Write::At(at, bytes) = write else {
+        return vec![write.clone()];
+    };
     let mut pieces = Vec::new();
     let mut done = 0;
     while done < bytes.len() {
         let start = at + done;
         let end = (start / SECTOR + 1) * SECTOR;
         let piece = &bytes[done..bytes.len().min(done + end - start)];
-        pieces.push((start, piece.to_vec()));
+        pieces.push(Write::At(start, piece.to_vec()));
         done += piece.len();
     }
     pieces
@@ -84,7 +105,7 @@ struct Coins {
 impl Coins {
     fn new(loss: Loss) -> Self {
         let state = match loss {
-            Loss::Some { seed } => seed,
+            Loss::Some { seed } | Loss::Whole { seed } => seed,
             _ => 0,
         };
         Self { loss, state }
@@ -94,7 +115,7 @@ impl Coins {
         match self.loss {
             Loss::Everything | Loss::Bytes => false,
             Loss::Names | Loss::FirstNames => true,
-            Loss::Some { .. } => self.toss(),
+            Loss::Some { .. } | Loss::Whole { .. } => self.toss(),
         }
     }
 
@@ -103,7 +124,7 @@ impl Coins {
             Loss::Everything | Loss::Names => false,
             Loss::Bytes => true,
             Loss::FirstNames => place > 0,
-            Loss::Some { .. } => self.toss(),
+            Loss::Some { .. } | Loss::Whole { .. } => self.toss(),
         }
     }
 

@@ -23,16 +23,24 @@ pub struct FaultFile {
 pub(crate) enum Node {
     File {
         durable: Vec<u8>,
-        /// Writes since the last sync: offset and bytes.
-        writes: Vec<(usize, Vec<u8>)>,
-        /// Writes that a failed sync has given up: readers see them, the medium never will.
-        lost: Vec<(usize, Vec<u8>)>,
+        /// Changes since the last sync.
+        writes: Vec<Write>,
+        /// What a running system reads: also changes that a failed sync has given up, which the
+        /// medium never will have.
+        seen: Vec<u8>,
     },
     Folder {
         durable: Names,
         /// Changes of names since the last sync, each atomic.
         changes: Vec<Change>,
     },
+}
+
+/// What one call did to a file's bytes.
+#[derive(Clone)]
+pub(crate) enum Write {
+    At(usize, Vec<u8>),
+    Truncate(usize),
 }
 
 /// What one call did to a folder's names: removed some, then added some.
@@ -49,6 +57,7 @@ pub(crate) struct State {
     ignored: Option<usize>,
     failing: Option<usize>,
     operations: u64,
+    capacity: Option<usize>,
     power_fails_at: Option<u64>,
     /// How many more moments to keep, and those kept: the state before each call.
     moments: usize,
@@ -77,6 +86,7 @@ impl FaultFs {
             ignored: None,
             failing: None,
             operations: 0,
+            capacity: None,
             power_fails_at: None,
             moments: 0,
             kept: Vec::new(),
@@ -84,6 +94,18 @@ impl FaultFs {
         Self {
             state: Arc::new(Mutex::new(state)),
         }
+    }
+
+    /// A disk with the same content, written and durable, and a life of its own.
+    #[must_use]
+    pub fn copy(&self) -> FaultFs {
+        FaultFs::of(self.nodes())
+    }
+
+    /// Takes on the content of another disk.
+    pub fn become_copy_of(&self, other: &FaultFs) {
+        let nodes = other.nodes();
+        self.lock().nodes = nodes;
     }
 
     /// Lets the `n`-th sync from now, counted from 0 as [`FaultFs::syncs`] counts, succeed without
@@ -142,12 +164,48 @@ impl FaultFs {
         state.nodes.push(Node::File {
             durable: Vec::new(),
             writes: Vec::new(),
-            lost: Vec::new(),
+            seen: Vec::new(),
         });
         state.change(folder, &[], Some((name, id)));
         drop(state);
         let (fs, path) = (self.clone(), path.to_owned());
         Ok(FaultFile { fs, id, path })
+    }
+
+    /// A file that is there; `None` when there is none.
+    #[must_use]
+    pub fn open(&self, path: &str) -> Option<FaultFile> {
+        let state = self.lock();
+        let id = state.find(path)?;
+        let is_file = matches!(state.nodes[id], Node::File { .. });
+        drop(state);
+        let (fs, path) = (self.clone(), path.to_owned());
+        is_file.then_some(FaultFile { fs, id, path })
+    }
+
+    /// Lets writes fail with [`ErrorKind::StorageFull`] that would take more than so many bytes;
+    /// `None` for a disk without end.
+    pub fn set_capacity(&self, bytes: Option<usize>) {
+        self.lock().capacity = bytes;
+    }
+
+    /// Bytes that all files take together.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.lock().size()
+    }
+
+    /// Turns one bit over in a file, on the medium and for whoever reads it.
+    pub fn flip_bit(&self, path: &str, bit: usize) {
+        let mut state = self.lock();
+        let Some(id) = state.find(path) else { return };
+        if let Node::File { durable, seen, .. } = &mut state.nodes[id] {
+            for bytes in [durable, seen] {
+                if let Some(byte) = bytes.get_mut(bit / 8) {
+                    *byte ^= 1 << (bit % 8);
+                }
+            }
+        }
     }
 
     /// The bytes of a file as a running system sees them; `None` when there is none.
@@ -158,11 +216,7 @@ impl FaultFs {
         let state = self.lock();
         match state.find(path).map(|id| &state.nodes[id]) {
             None => Ok(None),
-            Some(Node::File {
-                durable,
-                writes,
-                lost,
-            }) => Ok(Some(written(&written(durable, lost), writes))),
+            Some(Node::File { seen, .. }) => Ok(Some(seen.clone())),
             Some(Node::Folder { .. }) => Err(ErrorKind::IsADirectory.into()),
         }
     }
@@ -272,19 +326,58 @@ impl FaultFile {
     /// Adds bytes at the end.
     ///
     /// # Errors
-    /// When the power is gone.
+    /// As [`FaultFile::write_at`].
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_at(self.len(), bytes)
+    }
+
+    /// Puts bytes anywhere; what lies between the old end and `at` is zeros.
+    ///
+    /// # Errors
+    /// When the power is gone, and [`ErrorKind::StorageFull`].
+    pub fn write_at(&mut self, at: usize, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.fs.operation()?;
-        if let Node::File {
-            durable,
-            writes,
-            lost,
-        } = &mut state.nodes[self.id]
+        let grows = (at + bytes.len()).saturating_sub(state.seen(self.id).len());
+        if state
+            .capacity
+            .is_some_and(|room| state.size() + grows > room)
+            && grows > 0
         {
-            let end = written(&written(durable, lost), writes).len();
-            writes.push((end, bytes.to_vec()));
+            return Err(ErrorKind::StorageFull.into());
         }
+        state.write(self.id, Write::At(at, bytes.to_vec()));
         Ok(())
+    }
+
+    /// Makes the file so long, with zeros or by cutting it.
+    ///
+    /// # Errors
+    /// When the power is gone.
+    pub fn truncate(&mut self, len: usize) -> io::Result<()> {
+        self.fs.operation()?.write(self.id, Write::Truncate(len));
+        Ok(())
+    }
+
+    /// Fills as much of `into` as the file has from `at` on; returns how much.
+    #[must_use]
+    pub fn read_at(&self, at: usize, into: &mut [u8]) -> usize {
+        let state = self.fs.lock();
+        let from = state.seen(self.id).get(at..).unwrap_or(&[]);
+        let len = from.len().min(into.len());
+        into[..len].copy_from_slice(&from[..len]);
+        len
+    }
+
+    /// Bytes of the file.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.fs.lock().seen(self.id).len()
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Makes the bytes durable. The name is another matter.
@@ -323,6 +416,24 @@ impl State {
         Ok((id, name.to_owned()))
     }
 
+    fn seen(&self, id: Id) -> &[u8] {
+        match &self.nodes[id] {
+            Node::File { seen, .. } => seen,
+            Node::Folder { .. } => &[],
+        }
+    }
+
+    fn size(&self) -> usize {
+        (0..self.nodes.len()).map(|id| self.seen(id).len()).sum()
+    }
+
+    fn write(&mut self, id: Id, write: Write) {
+        if let Node::File { writes, seen, .. } = &mut self.nodes[id] {
+            write.apply(seen);
+            writes.push(write);
+        }
+    }
+
     fn change(&mut self, folder: Id, removed: &[String], added: Option<(String, Id)>) {
         if let Node::Folder { changes, .. } = &mut self.nodes[folder] {
             changes.push(Change {
@@ -348,13 +459,10 @@ impl State {
         }
         let fails = self.failing == Some(number);
         match &mut self.nodes[id] {
-            Node::File { writes, lost, .. } if fails => lost.append(writes),
+            Node::File { writes, .. } if fails => writes.clear(),
             Node::File {
                 durable, writes, ..
-            } => {
-                *durable = written(durable, writes);
-                writes.clear();
-            }
+            } => writes.drain(..).for_each(|write| write.apply(durable)),
             Node::Folder { durable, changes } => {
                 changes.iter().for_each(|change| change.apply(durable));
                 changes.clear();
@@ -379,14 +487,17 @@ impl Change {
     }
 }
 
-pub(crate) fn written(durable: &[u8], writes: &[(usize, Vec<u8>)]) -> Vec<u8> {
-    let mut bytes = durable.to_vec();
-    for (at, piece) in writes {
-        let end = at + piece.len();
-        if bytes.len() < end {
-            bytes.resize(end, 0);
+impl Write {
+    pub(crate) fn apply(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Write::At(at, piece) => {
+                let end = at + piece.len();
+                if bytes.len() < end {
+                    bytes.resize(end, 0);
+                }
+                bytes[*at..end].copy_from_slice(piece);
+            }
+            Write::Truncate(len) => bytes.resize(*len, 0),
         }
-        bytes[*at..end].copy_from_slice(piece);
     }
-    bytes
 }

@@ -2,6 +2,8 @@
 
 mod cut;
 mod fs;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 pub use cut::Loss;
 pub use fs::{FaultFile, FaultFs};
