@@ -15,7 +15,7 @@ const P256: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x
 /// A session of an attacker who has the PIN and talks to the module directly.
 fn attack(world: &World, label: &str, attack: impl FnOnce(&Session)) {
     world.unload();
-    let pkcs11 = Pkcs11::new(&World::module_path()).unwrap();
+    let pkcs11 = Pkcs11::new(World::module_path()).unwrap();
     pkcs11
         .initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))
         .unwrap();
