@@ -50,22 +50,33 @@ impl Device {
     pub(crate) fn new() -> Device {
         let mut device = Device::stopped();
         device.start();
+        device.faults.clear();
         device
     }
 
     /// As [`Device::new`], before the daemon's first start.
     pub(crate) fn stopped() -> Device {
+        Device::stopped_over(None).0
+    }
+
+    /// The failing module forwards to `below`, or to the tokens' own, which is returned.
+    pub(crate) fn stopped_over(below: Option<&Path>) -> (Device, PathBuf) {
+        let mut device = Device::healthy();
+        let module = device.exchange_module(&shim().unwrap());
+        for (name, value) in device.faults.environment(below.unwrap_or(&module)) {
+            device.world.set_variable(name, &value);
+        }
+        device.faults.clear();
+        (device, module)
+    }
+
+    /// Before the daemon's first start, and on the module as it is.
+    pub(crate) fn healthy() -> Device {
         let folder = tempfile::tempdir().unwrap();
         let mut world = World::new(&folder.path().join("world"), Ports::any()).unwrap();
         world.prepare_tokens().unwrap();
         world.make_authorities().unwrap();
-        let token = world.folder().join("tokens/issuer.token.toml");
-        let module = exchange_module(&token, &shim().unwrap());
         let faults = Faults::at(&world.folder().join("faults"));
-        for (name, value) in faults.environment(&module) {
-            world.set_variable(name, &value);
-        }
-        faults.clear();
         world.set_kms_options(LIMITS);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -85,6 +96,12 @@ impl Device {
         self.world.start_kms().unwrap();
         let socket = self.world.folder().join("kms.sock");
         self.signer = Some(self.runtime.block_on(Signer::connect(&socket)));
+    }
+
+    /// Has the issuer's token file name `module`; the one that it named.
+    pub(crate) fn exchange_module(&self, module: &Path) -> PathBuf {
+        let token = self.world.folder().join("tokens/issuer.token.toml");
+        exchange_module(&token, module)
     }
 
     /// One request.
@@ -135,13 +152,26 @@ impl Device {
 
     /// The worker's process, as the system knows it.
     pub(crate) fn worker(&self) -> Option<u32> {
-        let daemon = self.world.kms().unwrap().id();
-        let children = format!("/proc/{daemon}/task");
-        fs::read_dir(children).ok()?.find_map(|thread| {
-            let of_thread = fs::read_to_string(thread.ok()?.path().join("children")).ok()?;
-            of_thread.split_whitespace().next()?.parse().ok()
-        })
+        children(self.world.kms().unwrap().id()).first().copied()
     }
+}
+
+/// Processes that `parent` started, on any of its threads.
+pub(crate) fn children(parent: u32) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else {
+        return Vec::new();
+    };
+    let of_threads = threads.filter_map(|thread| {
+        let thread = thread.ok()?.path();
+        fs::read_to_string(thread.join("children")).ok()
+    });
+    of_threads
+        .flat_map(|ids| {
+            ids.split_whitespace()
+                .filter_map(|id| id.parse().ok())
+                .collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 impl Signer {

@@ -3,9 +3,12 @@
 
 #![allow(clippy::unwrap_used)] // clippy sees helpers of an integration test as no test
 
+mod clock;
 mod crashes;
 mod deadlines;
 mod device;
 mod pins;
 mod recovery;
+mod remote;
 mod signatures;
+mod tokens;

@@ -50,6 +50,13 @@ pub enum Action {
     Corrupt,
     /// What it lists is nothing.
     Empty,
+    /// Asked for nothing but the length of this attribute, it answers so many bytes.
+    Length {
+        /// The attribute's number.
+        attribute: u64,
+        /// The length in bytes.
+        bytes: u64,
+    },
     /// The process ends as by a crash.
     Abort,
 }
@@ -134,6 +141,10 @@ fn action(words: &[&str]) -> Option<Action> {
         ["drop-sessions"] => Action::DropSessions,
         ["corrupt"] => Action::Corrupt,
         ["empty"] => Action::Empty,
+        ["length", attribute, bytes] => Action::Length {
+            attribute: value_of(attribute)?,
+            bytes: bytes.parse().ok()?,
+        },
         ["abort"] => Action::Abort,
         _ => return None,
     })

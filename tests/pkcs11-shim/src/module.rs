@@ -82,9 +82,13 @@ fn call_and_spoil(
     forward: impl FnOnce() -> CK_RV,
     spoil: impl FnOnce(&After),
 ) -> CK_RV {
+    obey(&actions(function), forward, spoil)
+}
+
+fn obey(actions: &[Action], forward: impl FnOnce() -> CK_RV, spoil: impl FnOnce(&After)) -> CK_RV {
     let mut after = After::default();
-    for action in actions(function) {
-        match action {
+    for action in actions {
+        match *action {
             Action::Delay(time) => std::thread::sleep(time),
             Action::Hang => hang(),
             Action::Return(answer) => return answer,
@@ -92,6 +96,7 @@ fn call_and_spoil(
             Action::DropSessions => drop_sessions(),
             Action::Corrupt => after.corrupt = true,
             Action::Empty => after.empty = true,
+            Action::Length { .. } => {}
             Action::Abort => std::process::abort(),
         }
     }
@@ -195,7 +200,7 @@ forward! {
     (a: Session, b: Object, c: Attributes, d: Length, e: Objects) C_CopyObject;
     (a: Session, b: Object) C_DestroyObject C_DigestKey;
     (a: Session, b: Object, c: Lengths) C_GetObjectSize;
-    (a: Session, b: Object, c: Attributes, d: Length) C_GetAttributeValue C_SetAttributeValue;
+    (a: Session, b: Object, c: Attributes, d: Length) C_SetAttributeValue;
     (a: Session, b: Attributes, c: Length) C_FindObjectsInit;
     (a: Session, b: Mechanism, c: Object) C_EncryptInit C_DecryptInit C_SignInit
         C_SignRecoverInit C_VerifyInit C_VerifyRecoverInit;
@@ -252,6 +257,33 @@ unsafe extern "C" fn C_Sign(
             unsafe { *signature.add(*length as usize / 2) ^= 0x10 };
         }
     })
+}
+
+unsafe extern "C" fn C_GetAttributeValue(
+    session: Session,
+    object: Object,
+    attributes: Attributes,
+    count: Length,
+) -> CK_RV {
+    let actions = actions("C_GetAttributeValue");
+    // SAFETY: the caller promises `count` attributes there.
+    let only = (count == 1).then(|| unsafe { &mut *attributes });
+    if let Some(only) = only.filter(|only| only.pValue.is_null()) {
+        for action in &actions {
+            if let Action::Length { attribute, bytes } = *action
+                && attribute == only.type_
+            {
+                only.ulValueLen = bytes;
+                return CKR_OK;
+            }
+        }
+    }
+    let forward = || match REAL.C_GetAttributeValue {
+        // SAFETY: the caller's promises are passed on as they came.
+        Some(get) => unsafe { get(session, object, attributes, count) },
+        None => CKR_FUNCTION_NOT_SUPPORTED,
+    };
+    obey(&actions, forward, |_| {})
 }
 
 unsafe extern "C" fn C_FindObjects(

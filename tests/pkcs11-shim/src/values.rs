@@ -1,4 +1,4 @@
-//! The return values that a control file may name.
+//! The return values, and the one attribute, that a control file may name.
 
 use cryptoki_sys::*;
 
@@ -19,7 +19,7 @@ values! {
     CKR_TEMPLATE_INCOMPLETE CKR_TEMPLATE_INCONSISTENT CKR_TOKEN_NOT_PRESENT
     CKR_TOKEN_NOT_RECOGNIZED CKR_USER_ALREADY_LOGGED_IN CKR_USER_NOT_LOGGED_IN
     CKR_USER_PIN_NOT_INITIALIZED CKR_BUFFER_TOO_SMALL CKR_CRYPTOKI_NOT_INITIALIZED
-    CKR_CRYPTOKI_ALREADY_INITIALIZED
+    CKR_CRYPTOKI_ALREADY_INITIALIZED CKA_ALLOWED_MECHANISMS
 }
 
 /// The number of a return value: `CKR_DEVICE_ERROR`, or `0x80000001` for a vendor's own.

@@ -148,7 +148,11 @@ impl World {
         }
     }
 
-    fn serve<A: AsRef<OsStr>>(
+    /// Starts `binary`, which serves until its standard input closes; it logs as `name`.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn serve<A: AsRef<OsStr>>(
         &self,
         binary: &str,
         name: &str,

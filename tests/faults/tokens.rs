@@ -1,0 +1,122 @@
+//! Tokens that go away, come back, are shared, are exchanged.
+
+use std::fs;
+use std::path::Path;
+
+use obol_kms_client::wire::RefusalKind;
+
+use crate::device::{Device, Signer};
+
+#[test]
+fn a_token_whose_storage_is_taken_away_and_given_back_signs_again_without_help() {
+    let mut device = Device::healthy();
+    device.start();
+    device.sign().unwrap();
+    let (here, away) = (storage(&device), device.world.folder().join("away"));
+    fs::rename(&here, &away).unwrap();
+    let refusal = device.sign().unwrap_err();
+    assert!(!refusal.reason.is_empty());
+    fs::rename(&away, &here).unwrap();
+    let took = device.recover();
+    println!(
+        "first good signature {} ms after the storage",
+        took.as_millis()
+    );
+}
+
+#[test]
+fn sixteen_callers_at_once_are_all_served() {
+    let device = Device::new();
+    for end in device.sign_many(16, 16) {
+        end.unwrap();
+    }
+    assert_eq!(device.faults.calls("C_Sign"), 256);
+    assert_eq!(
+        device.faults.calls("C_FindObjectsInit"),
+        0,
+        "handles are kept"
+    );
+    assert!(device.faults.calls("C_OpenSession") <= 4, "a bounded pool");
+}
+
+#[test]
+fn two_daemons_on_one_token_both_sign() {
+    let mut device = Device::healthy();
+    device.start();
+    let folder = device.world.folder();
+    let config = fs::read_to_string(folder.join("kms.toml")).unwrap();
+    let config = second(&config);
+    fs::write(folder.join("second.toml"), config).unwrap();
+    let serve = ["serve", "--config", "second.toml"];
+    let second = device.world.serve("obol-kms", "second", &serve).unwrap();
+    let socket = folder.join("second.sock");
+    let other = device.runtime().block_on(Signer::connect(&socket));
+    let others = device.runtime().spawn(async move {
+        for number in 0..32 {
+            other.sign(number).await.unwrap();
+        }
+    });
+    for end in device.sign_many(4, 8) {
+        end.unwrap();
+    }
+    device.runtime().block_on(others).unwrap();
+    second.stop().unwrap();
+}
+
+#[test]
+fn another_token_of_the_same_label_is_refused_while_serving_and_at_the_start() {
+    let mut device = Device::healthy();
+    device.start();
+    device.sign().unwrap();
+    let folder = device.world.folder().to_owned();
+    let plan = "tokens = [{ name = \"issuer\" }]\n";
+    fs::write(folder.join("plan.toml"), plan).unwrap();
+    let setup = device.world.tool("softhsm-setup");
+    setup.succeed(&["plan.toml", "--dir", "impostor"]).unwrap();
+    let (here, away) = (storage(&device), folder.join("away"));
+    fs::rename(&here, &away).unwrap();
+    let impostor = storage_in(&folder.join("impostor"));
+    fs::rename(&impostor, &here).unwrap();
+    // The impostor has the same PIN, so that only its identity can betray it.
+    for pin in ["issuer.pin", "issuer.so-pin"] {
+        fs::copy(
+            folder.join("impostor").join(pin),
+            folder.join("tokens").join(pin),
+        )
+        .unwrap();
+    }
+    let begun = std::time::Instant::now();
+    while let Ok(()) = device.sign() {
+        assert!(
+            begun.elapsed().as_secs() < 60,
+            "handles of a token that is gone"
+        );
+    }
+    for _ in 0..3 {
+        assert_eq!(device.sign().unwrap_err().kind, RefusalKind::TokenFailure);
+    }
+    drop(device.world.kill("kms"));
+    let error = device.world.start_kms().unwrap_err().to_string();
+    assert!(
+        error.contains("no token labelled \"issuer\" with serial"),
+        "{error}"
+    );
+}
+
+/// Where SoftHSM keeps the world's tokens.
+fn storage(device: &Device) -> std::path::PathBuf {
+    storage_in(&device.world.folder().join("tokens"))
+}
+
+fn storage_in(tokens: &Path) -> std::path::PathBuf {
+    let conf = fs::read_to_string(tokens.join("softhsm2.conf")).unwrap();
+    let line = conf
+        .lines()
+        .find(|line| line.starts_with("directories.tokendir"));
+    line.unwrap().split(" = ").nth(1).unwrap().trim().into()
+}
+
+/// The configuration of a second daemon beside the first: nothing shared but the token.
+fn second(config: &str) -> String {
+    config.replace("kms.sock", "second.sock")
+}
