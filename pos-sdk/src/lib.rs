@@ -19,11 +19,16 @@ pub use journal::{
 pub use obol_credential::{RefusalCode, UnixTime};
 pub use obol_fare::{Currency, FarePack};
 pub use obol_tap::{Acknowledgement, Epoch, TerminalName};
+pub use obol_trust::tuf;
 pub use obol_trust::{StatusList, StatusListId, SuspendedKeys};
 pub use obol_verifier_sdk::{Operator, Passback, Refusal, WithinInterval, x509::Root};
 pub use ports::{Answer, Clock, Door, Opening, Scanner};
-pub use provisioning::{PROVISIONING_MAX, Provisioning, ProvisioningError};
+pub use provisioning::{PROVISIONING_MAX, Provisioning, ProvisioningError, Repository};
 pub use rules::{ALL_CLASSES, CLASS_COUNT, DEGRADED_CAP_MINOR, INTERVAL_MAX_S, Rules, Velocity};
 pub use terminal::{Counts, Decision, TEXT_MAX, Terminal};
-pub use trust::{DEGRADED_S, Freshness, Periods, Standing, Trust, TrustRefused, TrustState};
+pub use trust::{
+    AcceptedSet, BUNDLE_PATH, DEGRADED_S, FILES_BYTES_MAX, FILES_MAX, FileRequest, Freshness,
+    Periods, Received, SUSPENDED_PATH, Shelf, Standing, Trust, TrustFolder, TrustRefused,
+    TrustSource, TrustState, TrustStorage, TrustUpdater, UpdateError, status_list_path,
+};
 pub use upload::{KeyUnusable, SegmentSigner, Uplink, UploadError, Uploaded, upload};

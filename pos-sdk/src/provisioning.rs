@@ -34,6 +34,18 @@ pub struct Provisioning {
     pub issuer_url: String,
     /// Where the platform listens to terminals, `https://HOST:PORT`.
     pub platform_url: String,
+    /// The trust repository, where the deployment has one: then the trust bundle comes from there,
+    /// with status lists and fare packs, and not from the issuer itself.
+    pub repository: Option<Repository>,
+}
+
+/// A trust repository (docs/spec/trust.md).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repository {
+    /// Its base URL, `http://` or `https://`, without a slash at the end.
+    pub url: String,
+    /// The first root that is trusted, TUF metadata.
+    pub root: PathBuf,
 }
 
 /// The file as it is written.
@@ -49,6 +61,8 @@ struct RawProvisioning {
     key: PathBuf,
     issuer_url: String,
     platform_url: String,
+    repository_url: Option<String>,
+    trust_root: Option<PathBuf>,
     passback_s: Option<u32>,
     #[serde(default, rename = "class")]
     passback_of: Vec<RawClass>,
@@ -125,6 +139,7 @@ impl Provisioning {
             key: folder.join(raw.key),
             issuer_url: https("issuer_url", raw.issuer_url)?,
             platform_url: https("platform_url", raw.platform_url)?,
+            repository: repository(raw.repository_url, raw.trust_root, folder)?,
         })
     }
 }
@@ -190,6 +205,30 @@ fn interval(
         seconds if seconds <= INTERVAL_MAX_S => Ok(seconds),
         seconds => Err(value(field, &seconds.to_string(), "0 to 86400 seconds")),
     }
+}
+
+fn repository(
+    url: Option<String>,
+    root: Option<PathBuf>,
+    folder: &Path,
+) -> Result<Option<Repository>, ProvisioningError> {
+    let (url, root) = match (url, root) {
+        (None, None) => return Ok(None),
+        (Some(url), Some(root)) => (url, folder.join(root)),
+        (Some(url), None) => return Err(value("repository_url", &url, "trust_root as well")),
+        (None, Some(root)) => {
+            let seen = root.display().to_string();
+            return Err(value("trust_root", &seen, "repository_url as well"));
+        }
+    };
+    let host = url
+        .strip_prefix("http://")
+        .or_else(|| url.strip_prefix("https://"));
+    if host.is_none_or(|host| host.is_empty() || host.ends_with('/')) {
+        let expected = "an address like http://localhost:8080/trust, without a slash at the end";
+        return Err(value("repository_url", &url, expected));
+    }
+    Ok(Some(Repository { url, root }))
 }
 
 fn https(field: &'static str, url: String) -> Result<String, ProvisioningError> {
@@ -313,6 +352,21 @@ mod tests {
                 "https://localhost:8443",
                 "http://a",
                 r#"issuer_url = "http://a""#,
+            ),
+            (
+                "passback_s = 60",
+                "repository_url = \"http://a/\"\ntrust_root = \"r\"",
+                r#"repository_url = "http://a/""#,
+            ),
+            (
+                "passback_s = 60",
+                "repository_url = \"http://a\"",
+                r#"repository_url = "http://a""#,
+            ),
+            (
+                "passback_s = 60",
+                "trust_root = \"r.json\"",
+                r#"trust_root = "r.json""#,
             ),
             (
                 "https://localhost:8444",

@@ -1,4 +1,7 @@
+mod source;
 mod state;
+mod storage;
+mod updater;
 
 use miette::Diagnostic;
 use obol_credential::UnixTime;
@@ -8,7 +11,13 @@ use obol_verifier_sdk::{
 };
 use thiserror::Error;
 
+pub use source::{FileRequest, Received, Shelf, TrustSource};
 pub use state::{DEGRADED_S, Freshness, Periods, Standing, TrustState};
+pub use storage::{TrustFolder, TrustStorage};
+pub use updater::{
+    AcceptedSet, BUNDLE_PATH, FILES_BYTES_MAX, FILES_MAX, SUSPENDED_PATH, TrustUpdater,
+    UpdateError, status_list_path,
+};
 
 /// A trust bundle whose every key was proved by a certificate of the pinned root.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 
 mod client;
 mod connections;
+mod file;
 mod identity;
 mod listen;
 mod peer;
@@ -14,6 +15,7 @@ mod transport_error;
 
 pub use axum::http;
 pub use client::{HttpsClient, MAX_REPLY_BYTES, Reply};
+pub use file::{FileClient, FilePart, Pace};
 pub use hyper::body::Bytes;
 pub use identity::{Identity, IdentityError, TrustAnchor};
 pub use listen::{CannotListen, listen};

@@ -3,11 +3,13 @@ use std::path::{Path, PathBuf};
 use miette::Diagnostic;
 use obol_console::{FileError, read_limited};
 use obol_pos_sdk::{
-    FarePack, Journal, JournalFile, PROVISIONING_MAX, Provisioning, ProvisioningError, Root,
-    Terminal, Trust, TrustRefused,
+    AcceptedSet, FarePack, Journal, JournalFile, PROVISIONING_MAX, Provisioning, ProvisioningError,
+    Root, Terminal, Trust, TrustRefused,
 };
 use obol_transport::{Identity, IdentityError, TrustAnchor};
 use thiserror::Error;
+
+use crate::trust;
 
 const PEM_MAX: usize = 64 * 1024;
 const BUNDLE_FILE_MAX: usize = 64 * 1024;
@@ -63,12 +65,18 @@ impl Folder {
 
     /// Everything a scan needs; nothing of it touches a network.
     pub(crate) fn terminal(&self, provisioning: &Provisioning) -> miette::Result<Terminal> {
-        let trust = self.trust(provisioning)?.ok_or(FolderError::NoTrust {
+        let no_trust = || FolderError::NoTrust {
             dir: self.path.clone(),
-        })?;
-        let fares = self.fares()?;
+        };
         let journal = Journal::open(&self.journal_path(), &provisioning.terminal)?;
-        Ok(Terminal::new(provisioning.rules, trust, fares, journal)?)
+        let rules = provisioning.rules.clone();
+        if provisioning.repository.is_some() {
+            let set = trust::accepted(self, provisioning)?.ok_or_else(no_trust)?;
+            let fares = self.fares_of(provisioning, &set)?;
+            return Ok(Terminal::new(rules, set.state, fares, journal)?);
+        }
+        let trust = self.trust(provisioning)?.ok_or_else(no_trust)?;
+        Ok(Terminal::new(rules, trust, self.fares()?, journal)?)
     }
 
     /// The journal, to look at and to upload from, beside the process that takes rides.
@@ -107,6 +115,27 @@ impl Folder {
             reason: malformed.to_string(),
         })?;
         Ok(Some(fares))
+    }
+
+    /// The operator's fare pack of the repository; without one there, that of the platform.
+    pub(crate) fn fares_of(
+        &self,
+        provisioning: &Provisioning,
+        set: &AcceptedSet,
+    ) -> miette::Result<Option<FarePack>> {
+        let path = format!("fares/{}.cbor", provisioning.rules.operator.as_str());
+        let Some(bytes) = set.fares.get(&path) else {
+            return self.fares();
+        };
+        let fares = FarePack::decode(bytes).map_err(|malformed| FolderError::Fares {
+            path: path.into(),
+            reason: malformed.to_string(),
+        })?;
+        Ok(Some(fares))
+    }
+
+    pub(crate) fn repository_path(&self) -> PathBuf {
+        self.path.join("trust")
     }
 
     pub(crate) fn journal_path(&self) -> PathBuf {

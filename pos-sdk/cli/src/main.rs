@@ -9,11 +9,13 @@ mod say;
 mod scan;
 mod sync;
 mod synced;
+mod trust;
 mod upload;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 use obol_console::{Outcome, run};
 
 use crate::{folder::Folder, say::Format};
@@ -24,7 +26,7 @@ use crate::{folder::Folder, say::Format};
 struct Arguments {
     /// The terminal's folder, with its provisioning file terminal.toml
     #[arg(long, value_name = "DIR")]
-    dir: PathBuf,
+    dir: Option<PathBuf>,
     /// One JSON object per line instead of text
     #[arg(long, global = true)]
     json: bool,
@@ -51,18 +53,28 @@ enum Command {
     /// Look at the journal
     #[command(subcommand)]
     Journal(journal::Command),
+    /// Follow a TUF repository in a folder of its own
+    Trust(trust::Trust),
 }
 
 fn main() -> ExitCode {
     obol_console::init_logging();
     let arguments = Arguments::parse();
-    let folder = Folder::new(arguments.dir);
     let format = if arguments.json {
         Format::Json
     } else {
         Format::Text
     };
-    run(execute(&arguments.command, &folder, format))
+    if let Command::Trust(trust) = &arguments.command {
+        return run(Ok(trust::run(trust, format)));
+    }
+    let Some(dir) = arguments.dir else {
+        let missing = "the terminal's folder is missing: give --dir DIR before the command";
+        Arguments::command()
+            .error(ErrorKind::MissingRequiredArgument, missing)
+            .exit();
+    };
+    run(execute(&arguments.command, &Folder::new(dir), format))
 }
 
 fn execute(command: &Command, folder: &Folder, format: Format) -> miette::Result<Outcome> {
@@ -73,5 +85,6 @@ fn execute(command: &Command, folder: &Folder, format: Format) -> miette::Result
         Command::Type => scan::typed(folder, std::io::stdin().lock(), format),
         Command::Upload => upload::run(folder, format),
         Command::Journal(command) => journal::run(folder, command, format),
+        Command::Trust(trust) => Ok(trust::run(trust, format)),
     }
 }

@@ -1,6 +1,6 @@
 use miette::Diagnostic;
 use obol_console::{Mode, Outcome, replace_atomically, unix_now};
-use obol_pos_sdk::{FarePack, Provisioning, Trust, TrustRefused, UnixTime};
+use obol_pos_sdk::{FarePack, Provisioning, Repository, Trust, TrustRefused, UnixTime};
 use obol_transport::{HttpsClient, Problem, Reply};
 use serde::Serialize;
 use thiserror::Error;
@@ -9,6 +9,7 @@ use crate::{
     clock,
     folder::{Folder, credentials},
     say::{self, Format},
+    trust,
     upload::runtime,
 };
 
@@ -50,6 +51,9 @@ struct Synced {
 /// whole; a failure of one leaves the other's old file in use.
 pub(crate) fn sync(folder: &Folder, format: Format) -> miette::Result<Outcome> {
     let provisioning = folder.provisioning()?;
+    if let Some(repository) = &provisioning.repository {
+        return sync_repository(folder, &provisioning, repository, format);
+    }
     let runtime = runtime()?;
     let trust = runtime.block_on(fetch_trust(folder, &provisioning))?;
     let (fares, date) = runtime.block_on(fetch_fares(folder, &provisioning))?;
@@ -64,6 +68,39 @@ pub(crate) fn sync(folder: &Folder, format: Format) -> miette::Result<Outcome> {
     let text = format!(
         "SYNCED keys={} expires={} fares={} {}",
         value.keys, value.expires_at, value.pack, value.currency
+    );
+    say::result(format, &text, &value)?;
+    Ok(Outcome::Done)
+}
+
+#[derive(Serialize)]
+struct Updated {
+    result: &'static str,
+    version: u32,
+    keys: usize,
+    fresh_until: u32,
+    pack: String,
+}
+
+/// Takes all of it from the trust repository, in one step.
+fn sync_repository(
+    folder: &Folder,
+    provisioning: &Provisioning,
+    repository: &Repository,
+    format: Format,
+) -> miette::Result<Outcome> {
+    let set = trust::update(folder, provisioning, repository)?;
+    let fares = folder.fares_of(provisioning, &set)?;
+    let value = Updated {
+        result: "synced",
+        version: set.version,
+        keys: set.state.keys().len(),
+        fresh_until: set.state.periods().fresh_until.0,
+        pack: fares.map_or("none".to_owned(), |pack| pack.id().to_string()),
+    };
+    let text = format!(
+        "SYNCED version={} keys={} fresh_until={} fares={}",
+        value.version, value.keys, value.fresh_until, value.pack
     );
     say::result(format, &text, &value)?;
     Ok(Outcome::Done)

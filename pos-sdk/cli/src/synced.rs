@@ -1,11 +1,15 @@
 //! What `sync` has stored, watched by a terminal that runs.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use obol_console::two_lines;
 use obol_pos_sdk::{Provisioning, Terminal, UnixTime};
 
-use crate::folder::Folder;
+use crate::{folder::Folder, trust};
 
 /// The trust bundle's and the fare pack's files as the terminal has read them.
 pub(crate) struct Synced<'a> {
@@ -29,7 +33,7 @@ impl<'a> Synced<'a> {
         Self {
             folder,
             provisioning,
-            trust: stamp(&folder.trust_path()),
+            trust: stamp(&trust_path(folder, provisioning)),
             fares: stamp(&folder.fares_path()),
         }
     }
@@ -37,7 +41,7 @@ impl<'a> Synced<'a> {
     /// Gives the terminal what has changed. What it cannot take it does without, and says so once:
     /// it goes on with what it has.
     pub(crate) fn refresh(&mut self, terminal: &mut Terminal, now: UnixTime) {
-        if changed(&mut self.trust, &self.folder.trust_path()) {
+        if changed(&mut self.trust, &trust_path(self.folder, self.provisioning)) {
             report(self.take_trust(terminal, now));
         }
         if changed(&mut self.fares, &self.folder.fares_path()) {
@@ -46,7 +50,14 @@ impl<'a> Synced<'a> {
     }
 
     fn take_trust(&self, terminal: &mut Terminal, now: UnixTime) -> miette::Result<()> {
-        if let Some(trust) = self.folder.trust(self.provisioning)? {
+        if self.provisioning.repository.is_some() {
+            if let Some(set) = trust::accepted(self.folder, self.provisioning)? {
+                if let Some(fares) = self.folder.fares_of(self.provisioning, &set)? {
+                    terminal.charge_by(fares);
+                }
+                terminal.believe_state(set.state);
+            }
+        } else if let Some(trust) = self.folder.trust(self.provisioning)? {
             terminal.believe(trust, now)?;
         }
         Ok(())
@@ -57,6 +68,13 @@ impl<'a> Synced<'a> {
             terminal.charge_by(fares);
         }
         Ok(())
+    }
+}
+
+fn trust_path(folder: &Folder, provisioning: &Provisioning) -> PathBuf {
+    match provisioning.repository {
+        Some(_) => trust::set_path(folder),
+        None => folder.trust_path(),
     }
 }
 

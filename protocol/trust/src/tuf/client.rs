@@ -377,6 +377,9 @@ impl<C: CheckSignature> Client<C> {
             // One that does not verify any more is no reason to refuse its successor.
             self.timestamp = self.read_timestamp("timestamp.json", bytes).ok();
         }
+        // A clock that was set back must not bring to life what has ended.
+        let signed_at = self.timestamp.as_ref().and_then(|stamp| stamp.issued);
+        self.now = signed_at.map_or(self.now, |signed_at| signed_at.max(self.now));
         Ok(Vec::new())
     }
 

@@ -251,3 +251,29 @@ fn nothing_can_be_supplied_that_was_not_asked_for() {
     let refused = client.supply(Fetched::Bytes(b"{}")).unwrap_err();
     assert_eq!(refused, Refused::NothingAsked);
 }
+
+#[test]
+fn a_clock_at_1970_does_not_bring_to_life_what_has_ended() {
+    let mut repository = Repository::new();
+    let mut medium = Medium::new(&repository);
+    medium.update(&repository).unwrap();
+    // Signed after the last one, for a time that the last one says is over.
+    repository.timestamp.head.version = 2;
+    repository.timestamp.head.expires = UnixTime(NOW.0 - 5);
+    repository.publish_timestamp();
+    let refused = medium.update_at(&repository, UnixTime(0)).unwrap_err();
+    let expected = Refused::Expired {
+        file: "timestamp.json".to_owned(),
+        expires: UnixTime(NOW.0 - 5),
+        now: NOW,
+    };
+    assert_eq!(refused, expected);
+}
+
+#[test]
+fn a_clock_at_2100_takes_nothing() {
+    let repository = Repository::new();
+    let mut medium = Medium::new(&repository);
+    let refused = medium.update_at(&repository, UnixTime(4_102_444_800));
+    assert!(matches!(refused, Err(Refused::Expired { .. })));
+}
