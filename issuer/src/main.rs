@@ -1,18 +1,23 @@
 //! `obol-issuer`: the service, and the making of its identity on mTLS.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use miette::IntoDiagnostic;
 use obol_console::{Outcome, StopOnStdin, init_logging, unix_now, until_stopped, write_new_pair};
 use obol_credential::UnixTime;
-use obol_issuer::{Config, Issuer, router};
+use obol_issuer::{Config, Issuer, TlsFiles, router};
 use obol_transport::{
-    ClientAuth, Identity, TrustAnchor, listen, new_identity, serve, server_config,
+    ClientAuth, Identity, IdentityError, LiveTls, ServerTls, TrustAnchor, listen, new_identity,
+    serve, server_config,
 };
-use tracing::info;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info};
+
+const UPKEEP_EVERY: Duration = Duration::from_secs(3600);
 
 /// Signs passengers' credentials for the platform and publishes which keys sign.
 #[derive(Parser)]
@@ -68,32 +73,82 @@ async fn main() -> ExitCode {
     })
 }
 
-async fn run_service(path: &std::path::Path, stdin: StopOnStdin) -> miette::Result<Outcome> {
+async fn run_service(path: &Path, stdin: StopOnStdin) -> miette::Result<Outcome> {
     let config = Config::load(path)?;
-    let identity = Identity::load(&config.tls.certificate, &config.tls.key)?;
-    let clients = ClientAuth::Required(TrustAnchor::load(&config.tls.trust)?);
+    let tls = LiveTls::new(members_only(&config.tls)?);
     let issuer = Arc::new(Issuer::start(&config, UnixTime(unix_now())).await?);
-
     let (listener, address) = listen(config.listen).await?;
     println!("ready https://{address}");
     info!(%address, "serving");
-    let router = router(issuer, unix_now);
-    serve(
-        listener,
-        server_config(identity, clients),
-        router,
-        until_stopped(stdin),
-    )
-    .await
-    .into_diagnostic()?;
+    let upkeep = tokio::spawn(upkeep(Arc::clone(&issuer)));
+    let reloading = reload_on_hangup(path.to_owned(), Arc::clone(&issuer), tls.clone());
+    let reloading = tokio::spawn(reloading.into_diagnostic()?);
+    let router = router(Arc::clone(&issuer), unix_now);
+    let served = serve(listener, tls, router, until_stopped(stdin)).await;
+    upkeep.abort();
+    reloading.abort();
+    served.into_diagnostic()?;
     Ok(Outcome::Done)
+}
+
+fn members_only(files: &TlsFiles) -> Result<ServerTls, IdentityError> {
+    let identity = Identity::load(&files.certificate, &files.key)?;
+    let mut anchor = TrustAnchor::load(&files.trust)?;
+    if let Some(crl) = &files.crl {
+        anchor = anchor.with_crl(crl)?;
+    }
+    Ok(server_config(identity, ClientAuth::Required(anchor)))
+}
+
+/// Reads the configuration again at each SIGHUP, and takes all of it or nothing.
+fn reload_on_hangup(
+    path: PathBuf,
+    issuer: Arc<Issuer>,
+    tls: LiveTls,
+) -> std::io::Result<impl Future<Output = ()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            match reload(&path, &issuer, &tls).await {
+                Ok(()) => info!(path = %path.display(), "the configuration was read again"),
+                Err(refused) => {
+                    let reason = format!("{refused:#}");
+                    error!(
+                        reason,
+                        "the changed configuration is refused; the old one stays"
+                    );
+                }
+            }
+        }
+    })
+}
+
+async fn reload(path: &Path, issuer: &Issuer, tls: &LiveTls) -> miette::Result<()> {
+    let config = Config::load(path)?;
+    let members = members_only(&config.tls)?;
+    issuer.reload(&config, UnixTime(unix_now())).await?;
+    tls.replace(members);
+    Ok(())
+}
+
+/// Forgets what is old, now and then.
+async fn upkeep(issuer: Arc<Issuer>) {
+    loop {
+        if let Err(cause) = issuer.purge(UnixTime(unix_now())).await {
+            error!(
+                cause = &cause as &dyn std::error::Error,
+                "old credentials were not deleted"
+            );
+        }
+        tokio::time::sleep(UPKEEP_EVERY).await;
+    }
 }
 
 fn make_identity(
     name: &str,
     hosts: &[String],
-    key: &std::path::Path,
-    request: &std::path::Path,
+    key: &Path,
+    request: &Path,
 ) -> miette::Result<Outcome> {
     let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
     let made = new_identity(&format!("obol://issuer/{name}"), &hosts)?;

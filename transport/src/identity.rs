@@ -5,9 +5,11 @@ use std::sync::Arc;
 use miette::Diagnostic;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
 use thiserror::Error;
+use x509_parser::prelude::FromDer;
 
 use crate::peer::{Peer, PeerError, spki_id};
 use crate::tls::provider;
@@ -56,6 +58,15 @@ pub enum IdentityError {
         path: PathBuf,
         /// What the TLS library said.
         source: rustls::Error,
+    },
+    /// The revocation list cannot be used.
+    #[error("{} is no revocation list of this CA: {reason}", path.display())]
+    #[diagnostic(help("give the access CA's last list, PEM"))]
+    BadList {
+        /// The list's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The certificate does not parse as X.509.
     #[error("{} is no usable certificate", path.display())]
@@ -139,6 +150,7 @@ impl fmt::Debug for Identity {
 #[derive(Clone, Debug)]
 pub struct TrustAnchor {
     pub(crate) roots: Arc<RootCertStore>,
+    pub(crate) crls: Arc<[CertificateRevocationListDer<'static>]>,
 }
 
 impl TrustAnchor {
@@ -159,7 +171,41 @@ impl TrustAnchor {
             })?;
         Ok(Self {
             roots: Arc::new(roots),
+            crls: Arc::new([]),
         })
+    }
+
+    /// Also refuses what this revocation list of the CA names: PEM, one list. A list past its next
+    /// update still counts.
+    ///
+    /// # Errors
+    /// [`IdentityError::BadList`].
+    pub fn with_crl(self, path: &Path) -> Result<Self, IdentityError> {
+        let bad = |reason: String| {
+            let path = path.to_owned();
+            IdentityError::BadList { path, reason }
+        };
+        let list = CertificateRevocationListDer::from_pem_file(path);
+        let list = list.map_err(|error| bad(error.to_string()))?;
+        let (_, read) = x509_parser::revocation_list::CertificateRevocationList::from_der(&list)
+            .map_err(|error| bad(error.to_string()))?;
+        let of_this_ca = self
+            .roots
+            .roots
+            .iter()
+            .any(|root| read.issuer().as_raw().ends_with(&root.subject));
+        if !of_this_ca {
+            return Err(bad("it is of another CA".to_owned()));
+        }
+        let crls: Arc<[_]> = Arc::new([list]);
+        WebPkiClientVerifier::builder_with_provider(
+            Arc::clone(&self.roots),
+            Arc::new(provider().clone()),
+        )
+        .with_crls(crls.iter().cloned())
+        .build()
+        .map_err(|error| bad(error.to_string()))?;
+        Ok(Self { crls, ..self })
     }
 }
 

@@ -25,5 +25,5 @@ pub use request::{NewIdentity, new_identity};
 pub use serve::{
     Limits, MAX_CONNECTIONS, MAX_CONNECTIONS_OF_PEER, MAX_REQUEST_BYTES, serve, serve_within,
 };
-pub use tls::{ClientAuth, server_config};
+pub use tls::{ClientAuth, LiveTls, ServerTls, server_config};
 pub use transport_error::TransportError;

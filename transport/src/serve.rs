@@ -15,6 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulConnection;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -27,6 +28,7 @@ use tracing::{debug, warn};
 use crate::connections::{Open, Peers, Place, Requests, Seldom, open_until_sent};
 use crate::peer::Peer;
 use crate::problem::{Problem, as_problem};
+use crate::tls::{LiveTls, ServerTls};
 use crate::transport_error::handshake_reason;
 
 /// Connections open at once, those in a handshake included; more wait in the kernel's queue.
@@ -37,13 +39,15 @@ pub const MAX_CONNECTIONS_OF_PEER: usize = 128;
 pub const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 
 const _: () = assert!(MAX_CONNECTIONS_OF_PEER < MAX_CONNECTIONS);
+const _: () = assert!(REQUEST_DEADLINE.as_secs() < DRAIN_DEADLINE.as_secs());
 
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 const IDLE_DEADLINE: Duration = Duration::from_secs(10);
 const CONNECTION_LIFE: Duration = Duration::from_secs(600);
-const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+/// Longer than any request may take: what was taken is answered before the service ends.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(32);
 const LEAVE_DEADLINE: Duration = Duration::from_secs(1);
 const LINGER_DEADLINE: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -76,7 +80,7 @@ impl Default for Limits {
     }
 }
 
-/// Serves until `shutdown` ends, then lets open requests finish for ten seconds.
+/// Serves until `shutdown` ends, then lets open requests finish, which takes 32 s at most.
 ///
 /// Each request carries the client's address as `ConnectInfo<SocketAddr>`, and on a listener that
 /// requires client certificates a [`Peer`] extension. Every refusal leaves as an RFC 9457 problem;
@@ -86,7 +90,7 @@ impl Default for Limits {
 /// What `shutdown` itself ended with; a failing `accept` is logged and tried again.
 pub async fn serve(
     listener: TcpListener,
-    tls: Arc<rustls::ServerConfig>,
+    tls: impl Into<LiveTls>,
     router: Router,
     shutdown: impl Future<Output = io::Result<()>>,
 ) -> io::Result<()> {
@@ -100,10 +104,11 @@ pub async fn serve(
 pub async fn serve_within(
     limits: Limits,
     listener: TcpListener,
-    tls: Arc<rustls::ServerConfig>,
+    tls: impl Into<LiveTls>,
     router: Router,
     shutdown: impl Future<Output = io::Result<()>>,
 ) -> io::Result<()> {
+    let tls = tls.into();
     let (close, closing) = watch::channel(Closing::NotYet);
     let door = Arc::new(Door::new(limits, tls, router, closing));
     let mut entrance = Entrance::new(limits, listener);
@@ -198,7 +203,7 @@ impl Entrance {
 
 struct Door {
     limits: Limits,
-    acceptor: TlsAcceptor,
+    tls: LiveTls,
     http: auto::Builder<TokioExecutor>,
     router: Router,
     closing: watch::Receiver<Closing>,
@@ -207,7 +212,7 @@ struct Door {
 impl Door {
     fn new(
         limits: Limits,
-        tls: Arc<rustls::ServerConfig>,
+        tls: LiveTls,
         router: Router,
         closing: watch::Receiver<Closing>,
     ) -> Self {
@@ -224,7 +229,7 @@ impl Door {
         let router = router.layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));
         Self {
             limits,
-            acceptor: tls.into(),
+            tls,
             http,
             router,
             closing,
@@ -238,9 +243,11 @@ impl Door {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%address, %error, "cannot set TCP_NODELAY");
         }
-        let handshake = self.acceptor.accept(stream).into_fallible();
+        let mut tls = self.tls.watch();
+        let config = Arc::clone(&tls.borrow_and_update().config);
+        let handshake = TlsAcceptor::from(config).accept(stream).into_fallible();
         match timeout(HANDSHAKE_DEADLINE, handshake).await {
-            Ok(Ok(stream)) => self.converse(stream, address).await,
+            Ok(Ok(stream)) => self.converse(stream, address, tls).await,
             Ok(Err((error, stream))) => {
                 warn!(%address, reason = %handshake_reason(&error), "TLS handshake refused");
                 linger(stream).await;
@@ -249,7 +256,16 @@ impl Door {
         }
     }
 
-    async fn converse(&self, stream: TlsStream<TcpStream>, address: SocketAddr) {
+    async fn converse(
+        &self,
+        stream: TlsStream<TcpStream>,
+        address: SocketAddr,
+        tls: watch::Receiver<ServerTls>,
+    ) {
+        let chain: Vec<_> = chain_of(&stream)
+            .iter()
+            .map(|der| der.clone().into_owned())
+            .collect();
         let peer = match peer_of(&stream) {
             Ok(peer) => peer,
             Err(reason) => return warn!(%address, %reason, "TLS peer refused"),
@@ -270,17 +286,20 @@ impl Door {
             answer(self.router.clone(), request, open)
         });
         let connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
-        if let Err(error) = self.see_through(connection, &requests).await {
+        let unwelcome = unwelcome(tls, chain, address);
+        if let Err(error) = self.see_through(connection, &requests, unwelcome).await {
             debug!(%address, error = &*error, "connection ended");
         }
     }
 
     /// Drives a connection to its end, which comes when the client closes it, when the service
-    /// stops, when it has no request open for too long, or when it has lasted long enough.
+    /// stops, when it has no request open for too long, when it has lasted long enough, or when its
+    /// client would not be let in again.
     async fn see_through<C>(
         &self,
         mut connection: Pin<&mut C>,
         requests: &Requests,
+        unwelcome: impl Future<Output = ()>,
     ) -> Result<(), Box<dyn Error + Send + Sync>>
     where
         C: GracefulConnection<Error = Box<dyn Error + Send + Sync>>,
@@ -291,6 +310,7 @@ impl Door {
                 _ = closing.wait_for(|closing| *closing == Closing::Now) => {}
                 () = requests.idle(self.limits.idle) => {}
                 () = tokio::time::sleep(self.limits.life) => {}
+                () = unwelcome => {}
             }
         };
         tokio::select! {
@@ -310,12 +330,32 @@ impl Door {
     }
 }
 
+/// Ends when the server's TLS was replaced by one that refuses this client.
+async fn unwelcome(
+    mut tls: watch::Receiver<ServerTls>,
+    chain: Vec<CertificateDer<'static>>,
+    address: SocketAddr,
+) {
+    loop {
+        if tls.changed().await.is_err() {
+            // Nobody is left who could replace it.
+            return std::future::pending().await;
+        }
+        let judged = tls.borrow_and_update().still_welcome(&chain);
+        if let Err(error) = judged {
+            let reason = handshake_reason(&io::Error::other(error));
+            warn!(%address, reason, "an open connection is closed: its client is refused now");
+            return;
+        }
+    }
+}
+
+fn chain_of(stream: &TlsStream<TcpStream>) -> &[CertificateDer<'static>] {
+    stream.get_ref().1.peer_certificates().unwrap_or(&[])
+}
+
 fn peer_of(stream: &TlsStream<TcpStream>) -> Result<Option<Peer>, crate::PeerError> {
-    let leaf = stream
-        .get_ref()
-        .1
-        .peer_certificates()
-        .and_then(<[_]>::first);
+    let leaf = chain_of(stream).first();
     leaf.map(|der| Peer::from_certificate(der)).transpose()
 }
 

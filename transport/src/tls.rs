@@ -12,6 +12,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, OtherError,
     ServerConfig, SignatureScheme,
 };
+use tokio::sync::watch;
 
 use crate::identity::{Identity, TrustAnchor};
 use crate::peer::{Peer, PeerError};
@@ -21,8 +22,45 @@ use crate::peer::{Peer, PeerError};
 pub enum ClientAuth {
     /// A certificate of this CA with one `obol://` URI, or no connection.
     Required(TrustAnchor),
+    /// The same where a client shows a certificate; who shows none may connect too.
+    Optional(TrustAnchor),
     /// Anybody may connect: phones and banks authenticate by signatures inside.
     None,
+}
+
+/// What a server shows, and whom it lets in.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    pub(crate) config: Arc<ServerConfig>,
+    members: Option<Arc<MemberVerifier>>,
+}
+
+/// A server's TLS that is replaced while it serves: new connections get the new one, and whoever it
+/// would not let in is disconnected. Cheap to clone; all clones are one.
+#[derive(Clone, Debug)]
+pub struct LiveTls(Arc<watch::Sender<ServerTls>>);
+
+impl LiveTls {
+    /// Begins with `tls`.
+    #[must_use]
+    pub fn new(tls: ServerTls) -> Self {
+        Self(Arc::new(watch::Sender::new(tls)))
+    }
+
+    /// Replaces identity, trust anchor and revocation list from now on.
+    pub fn replace(&self, tls: ServerTls) {
+        self.0.send_replace(tls);
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<ServerTls> {
+        self.0.subscribe()
+    }
+}
+
+impl From<ServerTls> for LiveTls {
+    fn from(tls: ServerTls) -> Self {
+        Self::new(tls)
+    }
 }
 
 /// TLS 1.3 for [`crate::serve`]; HTTP/2 and HTTP/1.1 by ALPN.
@@ -30,22 +68,43 @@ pub enum ClientAuth {
 /// Sessions are not resumed, so that each connection shows its certificate and is judged by today's
 /// date.
 #[must_use]
-pub fn server_config(identity: Identity, clients: ClientAuth) -> Arc<ServerConfig> {
+pub fn server_config(identity: Identity, clients: ClientAuth) -> ServerTls {
     let builder = ServerConfig::builder_with_provider(shared_provider())
         .with_protocol_versions(&[&TLS13])
         .expect("aws-lc-rs has suites for TLS 1.3");
-    let builder = match clients {
-        ClientAuth::Required(anchor) => {
-            builder.with_client_cert_verifier(Arc::new(MemberVerifier::new(&anchor)))
+    let members = match clients {
+        ClientAuth::Required(anchor) => Some(MemberVerifier::new(&anchor, Absent::Refused)),
+        ClientAuth::Optional(anchor) => Some(MemberVerifier::new(&anchor, Absent::LetIn)),
+        ClientAuth::None => None,
+    };
+    let members = members.map(Arc::new);
+    let builder = match &members {
+        Some(members) => {
+            let members: Arc<dyn ClientCertVerifier> = Arc::<MemberVerifier>::clone(members);
+            builder.with_client_cert_verifier(members)
         }
-        ClientAuth::None => builder.with_no_client_auth(),
+        None => builder.with_no_client_auth(),
     };
     let mut config =
         builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    Arc::new(config)
+    ServerTls {
+        config: Arc::new(config),
+        members,
+    }
+}
+
+impl ServerTls {
+    /// Judges the certificate of a connection that is open already.
+    pub(crate) fn still_welcome(&self, chain: &[CertificateDer<'_>]) -> Result<(), Error> {
+        let (Some(members), Some((leaf, rest))) = (&self.members, chain.split_first()) else {
+            return Ok(());
+        };
+        let now = UnixTime::now();
+        members.verify_client_cert(leaf, rest, now).map(drop)
+    }
 }
 
 /// TLS 1.3 for a client; with `role`, a server of any other role is refused though its chain is
@@ -57,8 +116,9 @@ pub(crate) fn client_config(
 ) -> ClientConfig {
     let chain =
         WebPkiServerVerifier::builder_with_provider(anchor.roots.clone(), shared_provider())
+            .with_crls(anchor.crls.iter().cloned())
             .build()
-            .expect("a trust anchor holds one certificate");
+            .expect("a trust anchor holds one certificate, and its lists were read before");
     let verifier = RoleVerifier {
         chain,
         role: role.map(str::to_owned),
@@ -92,17 +152,34 @@ struct MemberVerifier {
     chain: Arc<dyn ClientCertVerifier>,
 }
 
+/// What becomes of a client that shows no certificate.
+#[derive(Clone, Copy, Debug)]
+enum Absent {
+    Refused,
+    LetIn,
+}
+
 impl MemberVerifier {
-    fn new(anchor: &TrustAnchor) -> Self {
-        let chain =
+    fn new(anchor: &TrustAnchor, absent: Absent) -> Self {
+        let builder =
             WebPkiClientVerifier::builder_with_provider(anchor.roots.clone(), shared_provider())
-                .build()
-                .expect("a trust anchor holds one certificate");
+                .with_crls(anchor.crls.iter().cloned());
+        let builder = match absent {
+            Absent::Refused => builder,
+            Absent::LetIn => builder.allow_unauthenticated(),
+        };
+        let chain = builder
+            .build()
+            .expect("a trust anchor holds one certificate, and its lists were read before");
         Self { chain }
     }
 }
 
 impl ClientCertVerifier for MemberVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.chain.client_auth_mandatory()
+    }
+
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.chain.root_hint_subjects()
     }

@@ -11,8 +11,8 @@ use obol_issuer::{Config, Issuer, StartError, router};
 use obol_issuer_client::IssuerClient;
 use obol_transport::http::Request;
 use obol_transport::{
-    Bytes, ClientAuth, HttpsClient, Identity, Reply, TrustAnchor, new_identity, serve,
-    server_config,
+    Bytes, ClientAuth, HttpsClient, Identity, Reply, TransportError, TrustAnchor, new_identity,
+    serve, server_config,
 };
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature, SigningKey};
@@ -57,7 +57,8 @@ impl World {
         };
         let root = ca();
         world.write("access.pem", &world.access.pem());
-        world.write("issuer.pem", &issuer_certificate(&root, &world.issuer_key));
+        let certificate = issuer_certificate(&root, &world.issuer_key, NOW - 86_400);
+        world.write("issuer.pem", &certificate);
         world.identity("issuer-tls", "obol://issuer/main");
         world
     }
@@ -78,7 +79,13 @@ impl World {
     /// An issuer certificate of a key that the daemon does not have.
     pub(crate) fn write_foreign_issuer_certificate(&self) {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
-        self.write("issuer.pem", &issuer_certificate(&ca(), &key));
+        self.write("issuer.pem", &issuer_certificate(&ca(), &key, NOW - 86_400));
+    }
+
+    /// For services that look at this machine's clock: good from an hour ago.
+    pub(crate) fn certify_for_today(&self) {
+        let certificate = issuer_certificate(&ca(), &self.issuer_key, today() - 3600);
+        self.write("issuer.pem", &certificate);
     }
 
     pub(crate) fn issuer_point(&self) -> Vec<u8> {
@@ -101,6 +108,13 @@ impl World {
         Identity::load(&self.path(&certificate), &self.path(&key)).unwrap()
     }
 
+    /// Credentials that stand in the register.
+    pub(crate) fn reserved(&self) -> u32 {
+        let connection = rusqlite::Connection::open(self.path("issuer.sqlite")).unwrap();
+        let sql = "SELECT count(*) FROM issued";
+        connection.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
     pub(crate) fn silence_daemon(&self, silent: bool) {
         self.daemon_gone.store(silent, Ordering::SeqCst);
     }
@@ -111,6 +125,17 @@ impl World {
 
     /// With `more` in place of the daily quota.
     pub(crate) fn config_with(&self, clients: &[(&str, &Identity)], more: &str) -> Config {
+        let text = self.config_text(clients, more);
+        Config::parse(&text, TEMPLATES, self.folder.path()).unwrap()
+    }
+
+    /// The two files of the configuration.
+    pub(crate) fn write_config(&self, clients: &[(&str, &Identity)]) {
+        self.write("issuer.toml", &self.config_text(clients, ""));
+        self.write("credentials.toml", TEMPLATES);
+    }
+
+    fn config_text(&self, clients: &[(&str, &Identity)], more: &str) -> String {
         let manual = include_str!("../../issuer.toml");
         let example = manual.rfind("[[clients]]").unwrap();
         let mut text = manual[..example]
@@ -128,7 +153,7 @@ impl World {
         if clients.is_empty() {
             text = format!("clients = []\n{text}");
         }
-        Config::parse(&text, TEMPLATES, self.folder.path()).unwrap()
+        text
     }
 
     pub(crate) async fn start(&self, config: Config) -> Result<String, StartError> {
@@ -186,6 +211,27 @@ impl Caller {
         self.http.send(request.body(body).unwrap()).await.unwrap()
     }
 
+    /// As a client does: the same request under the same key until there is an answer.
+    pub(crate) async fn post_until_answered(&self, path: &str, key: &str, body: &Value) -> Value {
+        let url = format!("{}{path}", self.base);
+        let body = Bytes::from(serde_json::to_vec(body).unwrap());
+        for _ in 0..20 {
+            let request = Request::post(&url)
+                .header("Content-Type", "application/json")
+                .header("Idempotency-Key", key);
+            let sent = self.http.send(request.body(body.clone()).unwrap()).await;
+            match sent {
+                Ok(reply) if ![409, 503].contains(&reply.status.as_u16()) => {
+                    return json_of(&reply, 200);
+                }
+                Ok(_) => tokio::time::sleep(std::time::Duration::from_secs(1)).await,
+                Err(TransportError::DeadlineExceeded { .. }) => {}
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        panic!("no answer")
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Value {
         let reply = self
             .http
@@ -219,10 +265,14 @@ impl Phone {
 
     /// What a platform asks for this phone.
     pub(crate) fn asks(&self, subject: [u8; 16]) -> Value {
+        self.asks_at(subject, NOW)
+    }
+
+    pub(crate) fn asks_at(&self, subject: [u8; 16], at: u32) -> Value {
         json!({
             "subject": HEXLOWER.encode(&subject),
             "class": 1,
-            "possession": BASE64URL_NOPAD.encode(&self.proof(subject, NOW)),
+            "possession": BASE64URL_NOPAD.encode(&self.proof(subject, at)),
         })
     }
 
@@ -251,13 +301,22 @@ fn ca() -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, key).unwrap()
 }
 
-fn issuer_certificate(root: &CertifiedIssuer<'_, KeyPair>, key: &KeyPair) -> String {
+/// This machine's time.
+pub(crate) fn today() -> u32 {
+    u32::try_from(time::OffsetDateTime::now_utc().unix_timestamp()).unwrap()
+}
+
+fn issuer_certificate(
+    root: &CertifiedIssuer<'_, KeyPair>,
+    key: &KeyPair,
+    not_before: u32,
+) -> String {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     let at = |unix: u32| time::OffsetDateTime::from_unix_timestamp(i64::from(unix)).unwrap();
-    params.not_before = at(NOW - 86_400);
-    params.not_after = at(NOW + 30 * 86_400);
+    params.not_before = at(not_before);
+    params.not_after = at(not_before + 31 * 86_400);
     let scope = [1, 3, 6, 1, 4, 1, 59999, 1, 2];
     params.custom_extensions = vec![CustomExtension::from_oid_content(&scope, SCOPE.to_vec())];
     params.signed_by(key, root).unwrap().pem()

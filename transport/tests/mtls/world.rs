@@ -9,12 +9,13 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use obol_transport::{
-    Bytes, ClientAuth, HttpsClient, Identity, Limits, Peer, TrustAnchor, new_identity,
+    Bytes, ClientAuth, HttpsClient, Identity, Limits, LiveTls, Peer, TrustAnchor, new_identity,
     serve_within, server_config,
 };
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, IsCa,
-    KeyPair,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams,
+    CertificateSigningRequestParams, CertifiedIssuer, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevokedCertParams, SerialNumber,
 };
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -30,6 +31,7 @@ impl Ca {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("access.pem"), issuer.pem()).unwrap();
@@ -79,8 +81,38 @@ impl Ca {
     }
 }
 
+impl Ca {
+    /// A list that names the certificates in these files.
+    pub(crate) fn revoke(&self, certificates: &[&PathBuf]) -> PathBuf {
+        let now = time::OffsetDateTime::now_utc();
+        let entry = |path: &&PathBuf| {
+            let pem = std::fs::read(path).unwrap();
+            let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
+            let serial = pem.parse_x509().unwrap().raw_serial().to_vec();
+            RevokedCertParams {
+                serial_number: SerialNumber::from_slice(&serial),
+                revocation_time: now,
+                reason_code: None,
+                invalidity_date: None,
+            }
+        };
+        let list = CertificateRevocationListParams {
+            this_update: now,
+            next_update: now + time::Duration::days(1),
+            crl_number: SerialNumber::from(1u64),
+            issuing_distribution_point: None,
+            revoked_certs: certificates.iter().map(entry).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let path = self.folder.path().join("access.crl.pem");
+        std::fs::write(&path, list.signed_by(&self.issuer).unwrap().pem().unwrap()).unwrap();
+        path
+    }
+}
+
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    tls: LiveTls,
     stop: oneshot::Sender<()>,
     task: JoinHandle<io::Result<()>>,
 }
@@ -94,16 +126,23 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let tls = server_config(ca.issue("obol://issuer/test"), clients);
-        let task = tokio::spawn(serve_within(limits, listener, tls, routes(), async {
+        let tls = LiveTls::new(server_config(ca.issue("obol://issuer/test"), clients));
+        let served = tls.clone();
+        let task = tokio::spawn(serve_within(limits, listener, served, routes(), async {
             stopped.await.ok();
             Ok(())
         }));
         Self {
             address,
+            tls,
             stop,
             task,
         }
+    }
+
+    pub(crate) fn replace_tls(&self, ca: &Ca, clients: ClientAuth) {
+        let identity = ca.issue("obol://issuer/test");
+        self.tls.replace(server_config(identity, clients));
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -123,6 +162,12 @@ fn routes() -> Router {
             get(|Extension(peer): Extension<Peer>| async move { peer.uri }),
         )
         .route("/open", get(|| async { "open" }))
+        .route(
+            "/perhaps",
+            get(|peer: Option<Extension<Peer>>| async move {
+                peer.map_or_else(|| "nobody".to_owned(), |Extension(peer)| peer.uri)
+            }),
+        )
         .route(
             "/slow",
             get(|| async {
