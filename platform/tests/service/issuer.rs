@@ -85,6 +85,7 @@ async fn credential(State(issuer): State<Issuer>, Json(asked): Json<Value>) -> i
         "credential": BASE64URL_NOPAD.encode(&mint.credential()),
         "expires_at": mint.claims.expires_at.0,
         "kid": mint.issuer_key().kid().to_string(),
+        "cti": data_encoding::HEXLOWER.encode(&mint.claims.cti.0),
     });
     (StatusCode::CREATED, Json(reply))
 }

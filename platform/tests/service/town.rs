@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use obol_mint::NOW;
 use obol_platform::{App, Config, passenger_router, terminal_router};
-use obol_transport::{ClientAuth, HttpsClient, serve, server_config};
+use obol_transport::{ClientAuth, HttpsClient, ServerTls, serve, server_config};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -81,7 +81,7 @@ fn clock() -> u32 {
     NOW.0 + 60
 }
 
-async fn listen(tls: Arc<rustls::ServerConfig>, router: axum::Router) -> String {
+async fn listen(tls: ServerTls, router: axum::Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(serve(listener, tls, router, std::future::pending()));
