@@ -34,6 +34,11 @@ fn keys_and_services(world: &mut World, steps: &mut Steps) -> Result<(), DemoErr
         world,
         |w| w.make_authorities(),
     )?;
+    steps.step(
+        "two officers let the issuer's and the audit log's key sign",
+        world,
+        |w| w.make_registry(),
+    )?;
     steps.step("issuer and platform have identities", world, |w| {
         w.certify_services()
     })?;

@@ -10,6 +10,7 @@ use obol_credential::possession::{self, Possession};
 use obol_credential::{Kid, UnixTime};
 use obol_kms::x509::{ProfileName, WaiverStatement};
 use obol_kms_client::wire::{Answer, Call, RefusalKind, Reply, Request, WireKey};
+use obol_kms_client::{KeyClass, KeyState, PayloadType};
 use obol_kms_registry::{
     Algorithm, Approval, Class, Limits, NewKey, Officer, OfficerKey, Quorum, Registry, RegistryId,
     Roster, Settings, SpkiId, State,
@@ -290,9 +291,10 @@ fn kms() {
     let sign = Call {
         id: 7,
         left_ms: Some(250),
-        request: Request::SignCredential {
+        request: Request::Sign {
             key: [7; 32].into(),
-            claims: claims.into(),
+            payload_type: PayloadType::CredentialClaims,
+            payload: claims.into(),
         },
     };
     seed("kms_call", "sign", minicbor::to_vec(&sign).unwrap());
@@ -306,8 +308,13 @@ fn kms() {
         Answer::Keys(vec![WireKey {
             spki_der: vec![0x30; 91].into(),
             algorithm: -51,
+            class: KeyClass::Issuer,
+            state: KeyState::Active,
         }]),
-        Answer::Signature(vec![1; 96].into()),
+        Answer::Signed {
+            signature: vec![1; 96].into(),
+            leaf: 41,
+        },
         Answer::Refused {
             code: RefusalKind::Busy,
             reason: "wait".to_owned(),
@@ -481,7 +488,8 @@ fn files() {
     seed(
         "daemon_config",
         "kms.toml",
-        "socket = 's'\ntoken = 't'\nissuers = ['i']\n",
+        "socket = 's'\nregistry = 'r'\n[[tokens]]\nfile = 't'\n[[clients]]\nuid = 1\n\
+         role = 'issuer'\n[audit]\nfolder = 'a'\norigin = 'kms.example/audit'\n",
     );
     seed("qr_picture", "code.png", picture());
 }

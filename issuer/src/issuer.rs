@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use obol_credential::UnixTime;
-use obol_kms_client::KmsClient;
+use obol_kms_client::{KeyState, KmsClient};
 use obol_trust::BundleRefused;
 use tracing::error;
 
@@ -118,7 +118,10 @@ impl Issuer {
         let live = self.live.load();
         let usable = live.shards.signing().iter().any(|shard| {
             let certificate = &shard.certificate;
-            certificate.covers(now) && keys.iter().any(|key| key.spki == certificate.spki())
+            certificate.covers(now)
+                && keys
+                    .iter()
+                    .any(|key| key.spki == certificate.spki() && key.state == KeyState::Active)
         });
         if usable {
             Ok(())

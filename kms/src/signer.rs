@@ -33,6 +33,8 @@ pub struct Backend(pub(crate) Arc<dyn Signer>);
 pub struct TokenStatus {
     /// Label of the token.
     pub label: String,
+    /// Serial number of the token: with it the registry says which keys it holds.
+    pub serial: String,
     /// Whether it signs.
     pub health: Health,
     /// How often the module was initialised in its present process.
@@ -81,6 +83,7 @@ impl Signer for Token {
     fn status(&self) -> TokenStatus {
         TokenStatus {
             label: self.label().to_owned(),
+            serial: self.serial().to_owned(),
             health: self.health(),
             generation: self.generation(),
             restarts: 0,

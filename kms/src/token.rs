@@ -161,6 +161,10 @@ impl Token {
         &self.config.label
     }
 
+    pub(crate) fn serial(&self) -> &str {
+        &self.config.serial
+    }
+
     /// Label, serial and model.
     pub fn summary(&self) -> TokenSummary {
         TokenSummary {

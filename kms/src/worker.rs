@@ -53,6 +53,8 @@ pub struct WorkerCommand {
 pub struct WorkerDuty {
     /// Label of the token, for logs.
     pub label: String,
+    /// Serial number of the token, as in its token file.
+    pub serial: String,
     /// Sessions of the token, and requests under way at a time: 1 to 16.
     pub sessions: usize,
     /// Keys without which the token is another one.

@@ -54,11 +54,9 @@ fn a_wrong_pin_is_two_lines_and_costs_one_try() {
 fn a_daemon_with_a_wrong_pin_does_not_become_ready() {
     let stage = Stage::with_tokens();
     stage.world.make_authorities().unwrap();
+    stage.world.make_registry().unwrap();
     stage.write("tokens/issuer.pin", "98765432");
-    stage.write(
-        "kms.toml",
-        "socket = \"kms.sock\"\ntoken = \"tokens/issuer.token.toml\"\nissuers = [\"issuer.pem\"]\n",
-    );
+    stage.write("kms.toml", &stage.world.kms_config().unwrap());
     let kms = stage.world.tool("obol-kms");
     let ran = kms.run(&["serve", "--config", "kms.toml"]).unwrap();
     let (error, _) = two_lines(&ran, 2);

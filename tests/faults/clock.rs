@@ -37,7 +37,7 @@ fn a_clock_that_jumps_signs_nothing_out_of_its_time_and_needs_no_restart() {
         let refusal = device.sign().unwrap_err();
         assert_eq!(
             refusal.kind,
-            RefusalKind::ClaimsRefused,
+            RefusalKind::PayloadRefused,
             "{jump}: {refusal:?}"
         );
     }

@@ -220,7 +220,7 @@ impl Issuer {
             })?;
         }
         if keep {
-            let signature = signed.signature().to_vec();
+            let signature = signed.signature().to_raw();
             let kept = self.register.keep_signature(kid, &claims, signature).await;
             kept.map_err(|cause| unavailable("keeping a signature", &cause))?;
         }

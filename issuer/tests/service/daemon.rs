@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use minicbor::bytes::ByteVec;
 use obol_credential::{Algorithm, Claims, credential_signature_input};
-use obol_kms_client::SpkiId;
 use obol_kms_client::wire::{
     Answer, Call, RefusalKind, Reply, Request, WireKey, decode_frame, read_frame, write_frame,
 };
+use obol_kms_client::{KeyClass, KeyState, SpkiId};
 use p384::ecdsa::signature::Signer;
 use p384::ecdsa::{Signature, SigningKey};
 use p384::pkcs8::DecodePrivateKey;
@@ -36,20 +36,29 @@ impl Key {
             Request::Keys => Answer::Keys(vec![WireKey {
                 spki_der: self.spki_der.clone().into(),
                 algorithm: Algorithm::Esp384.cose_id(),
+                class: KeyClass::Issuer,
+                state: KeyState::Active,
             }]),
-            Request::SignCredential { claims, .. } => self.sign(&claims),
+            Request::Sign { payload, .. } => self.sign(&payload),
+            Request::Status => Answer::Refused {
+                code: RefusalKind::BadRequest,
+                reason: "this daemon has no tokens".to_owned(),
+            },
         }
     }
 
     fn sign(&self, claims: &[u8]) -> Answer {
         if let Err(malformed) = Claims::decode(claims) {
-            let (code, reason) = (RefusalKind::ClaimsRefused, malformed.to_string());
+            let (code, reason) = (RefusalKind::PayloadRefused, malformed.to_string());
             return Answer::Refused { code, reason };
         }
         let kid = SpkiId::of(&self.spki_der).kid();
         let input = credential_signature_input(Algorithm::Esp384, kid, claims).unwrap();
         let signature: Signature = self.signing.sign(&input);
-        Answer::Signature(ByteVec::from(signature.to_bytes().to_vec()))
+        Answer::Signed {
+            signature: ByteVec::from(signature.to_bytes().to_vec()),
+            leaf: 0,
+        }
     }
 }
 

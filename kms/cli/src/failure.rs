@@ -8,9 +8,13 @@ use std::fmt;
 
 use miette::Diagnostic;
 use obol_kms::daemon::{SocketError, StartError};
+use obol_kms::engine::OpenEngineError;
 use obol_kms::worker::{StartFailure, WorkerStartError};
-use obol_kms::x509::{CertificateError, InvalidScope, NotACertificate, RequestError};
+use obol_kms::x509::{
+    CertificateError, InvalidScope, IssuerCertificateError, NotACertificate, RequestError,
+};
 use obol_kms::{CallError, ConfigError, FindError, GenerateError, LoadError, OpenError, PoolError};
+use obol_kms_audit::OpenError as LogError;
 
 /// An error with its advice. Refusals of what was asked exit with 1, everything else with 2.
 #[derive(Debug)]
@@ -256,14 +260,14 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Failure {
         let help = match error {
             StartError::Config(error) => return error.into(),
+            StartError::Registry(error) => return error.into(),
+            StartError::Fault(error) => return error.into(),
+            StartError::Policy(_) => {
+                "correct the folder in `policy`, or leave it out for the built-in set"
+            }
             StartError::Load(error) => return error.into(),
             StartError::Open(error) => return error.into(),
-            StartError::CertificateFile { .. } | StartError::NotACertificate { .. } => {
-                "`issuers` in the configuration names certificates that `issuer create` wrote"
-            }
-            StartError::NotAnIssuer { .. } => {
-                "only certificates from `issuer create` let a key sign credentials"
-            }
+            StartError::Engine(error) => return error.into(),
             StartError::Key(_) => KEY_HELP,
             StartError::Worker(error) => return error.into(),
             StartError::Socket(SocketError::InUse(_)) => {
@@ -271,6 +275,40 @@ impl From<StartError> for Failure {
             }
             StartError::Socket(_) => "check that the folder of `socket` exists and can be written",
             StartError::Threads(_) => "lower `sessions`, or raise the limit of processes",
+        };
+        Failure::failed(error, help)
+    }
+}
+
+impl From<IssuerCertificateError> for Failure {
+    fn from(error: IssuerCertificateError) -> Failure {
+        Failure::refused(
+            error,
+            "only certificates from `issuer create` let a key sign credentials",
+        )
+    }
+}
+
+impl From<OpenEngineError> for Failure {
+    fn from(error: OpenEngineError) -> Failure {
+        let help = match error {
+            OpenEngineError::Registry(error) => return error.into(),
+            OpenEngineError::Witnessed(error) => return error.into(),
+            OpenEngineError::TwoTokens(_) => "name each token once in `tokens`",
+            OpenEngineError::NoAuditKey => {
+                "make one with `obol-kms keys generate --class audit`, publish and activate it"
+            }
+            OpenEngineError::ManyAuditKeys(_) | OpenEngineError::NotAnAuditKey(_) => {
+                "give the SPKI id of one of them as `key` in [audit]; `obol-kms keys list` shows them"
+            }
+            OpenEngineError::Origin(_) => "give a URL without scheme as `origin` in [audit]",
+            OpenEngineError::Log { ref source, .. } => match source {
+                LogError::InUse => "stop the other daemon: a log has one writer",
+                LogError::Io(_) => {
+                    "make the folder of `folder` in [audit] (mkdir -m 700), empty for a new log"
+                }
+                _ => "keep the folder as it is; `obol-kms audit verify` says what is wrong with it",
+            },
         };
         Failure::failed(error, help)
     }
@@ -297,6 +335,12 @@ impl From<WorkerStartError> for Failure {
             }
         };
         Failure::failed(error, help)
+    }
+}
+
+impl From<crate::serve::metrics::CannotListen> for Failure {
+    fn from(error: crate::serve::metrics::CannotListen) -> Failure {
+        Failure::failed(error, "choose another `metrics`, or leave it out")
     }
 }
 

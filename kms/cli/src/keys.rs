@@ -18,6 +18,7 @@ pub(crate) fn run(command: &Keys) -> Result<Outcome, Failure> {
         Keys::Init(arguments) => entries::init(arguments),
         Keys::List(arguments) => inventory::list(arguments),
         Keys::Show(arguments) => inventory::show(arguments),
+        Keys::Generate(arguments) => entries::generate(arguments),
         Keys::Register(arguments) => entries::register(arguments),
         Keys::Certify(arguments) => entries::certify(arguments),
         Keys::Publish(arguments) => entries::publish(arguments),

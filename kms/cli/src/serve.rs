@@ -1,5 +1,7 @@
 //! The daemon.
 
+pub(crate) mod metrics;
+
 use std::path::Path;
 
 use obol_console::{Outcome, StopOnStdin, init_logging, unix_now, until_stopped};
@@ -24,8 +26,15 @@ pub(crate) fn serve(arguments: &Serve) -> Result<Outcome, Failure> {
         .build()
         .map_err(|error| Failure::with_help(error, "the system gives no threads"))?;
     runtime.block_on(async {
-        let place = TokenPlace::Worker(worker_command(&config)?);
+        let place = TokenPlace::Worker(worker_command()?);
         let daemon = Daemon::start(&config, place, || UnixTime(unix_now()))?;
+        let serving = match &config.metrics {
+            Some(address) => {
+                let listener = metrics::bind(address).await?;
+                Some(tokio::spawn(metrics::serve(listener, daemon.monitor())))
+            }
+            None => None,
+        };
         println!("ready unix:{}", daemon.path().display());
         let stopped = async {
             if let Err(error) = until_stopped(stop).await {
@@ -33,12 +42,17 @@ pub(crate) fn serve(arguments: &Serve) -> Result<Outcome, Failure> {
             }
         };
         daemon.serve(stopped).await;
+        if let Some(serving) = serving {
+            serving.abort();
+            // It has the daemon's parts, which end with it.
+            serving.await.ok();
+        }
         Ok(Outcome::Done)
     })
 }
 
 /// This very program, even when its file was replaced meanwhile: both ends speak one protocol.
-fn worker_command(config: &DaemonConfig) -> Result<WorkerCommand, Failure> {
+fn worker_command() -> Result<WorkerCommand, Failure> {
     let running = Path::new("/proc/self/exe");
     let program = if running.exists() {
         running.to_path_buf()
@@ -46,13 +60,7 @@ fn worker_command(config: &DaemonConfig) -> Result<WorkerCommand, Failure> {
         std::env::current_exe()
             .map_err(|error| Failure::with_help(error, "start it by its full path"))?
     };
-    let arguments = [
-        "worker".into(),
-        "--token".into(),
-        config.token.clone().into(),
-    ];
-    Ok(WorkerCommand {
-        program,
-        arguments: arguments.into(),
-    })
+    // The path of the token file follows.
+    let arguments = ["worker".into(), "--token".into()].into();
+    Ok(WorkerCommand { program, arguments })
 }

@@ -2,10 +2,9 @@
 #![allow(clippy::unwrap_used)] // everything here is a test
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 const MODULES: [&str; 3] = [
     "/usr/lib/softhsm/libsofthsm2.so",
@@ -358,53 +357,6 @@ fn a_request_outside_the_profile_is_refused() {
         "terminals take --profile terminal, services server or client"
     );
     assert!(!world.path("t.pem").exists());
-}
-
-#[test]
-fn the_daemon_says_when_it_is_ready_and_ends_with_its_starter() {
-    let world = World::new(&["root", "issuer"]);
-    world.done(ROOT);
-    world.done(ISSUER);
-    let config = "socket = 'kms.sock'\ntoken = 'issuer.token.toml'\nissuers = ['issuer.pem']\n";
-    fs::write(world.path("kms.toml"), config).unwrap();
-    let mut daemon = world
-        .command(env!("CARGO_BIN_EXE_obol-kms"))
-        .args(["serve", "--config", "kms.toml", "--until-stdin-closes"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(daemon.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    assert_eq!(line, "ready unix:kms.sock\n");
-    let mode = world
-        .path("kms.sock")
-        .metadata()
-        .unwrap()
-        .permissions()
-        .mode()
-        & 0o7777;
-    assert_eq!(mode, 0o600);
-    drop(daemon.stdin.take());
-    assert!(daemon.wait().unwrap().success());
-    assert!(!world.path("kms.sock").exists());
-}
-
-#[test]
-fn the_daemon_refuses_a_certificate_that_is_no_issuers() {
-    let world = World::new(&["root", "issuer"]);
-    world.done(ROOT);
-    let config = "socket = 'kms.sock'\ntoken = 'root.token.toml'\nissuers = ['root.pem']\n";
-    fs::write(world.path("kms.toml"), config).unwrap();
-    let (code, error, _) = world.fails("serve --config kms.toml");
-    assert_eq!(code, 2);
-    assert_eq!(
-        error,
-        "issuer certificate root.pem is refused: it is a CA certificate or lacks digitalSignature"
-    );
-    assert!(!world.path("kms.sock").exists());
 }
 
 impl World {

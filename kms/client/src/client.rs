@@ -1,20 +1,24 @@
 //! The daemon as its callers see it.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
-use obol_credential::{
-    Algorithm, CREDENTIAL_MAX, Claims, Encoded, Kid, Malformed, assemble_credential,
-};
+use obol_credential::{Algorithm, Claims, Malformed, assemble_credential};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::connection::Connection;
+use crate::names::{KeyClass, KeyState, PayloadType};
 use crate::spki::SpkiId;
-use crate::wire::{Answer, FrameError, PIPELINE_MAX, RefusalKind, Request};
+use crate::verified::{Asked, SignedCredential, VerifiedSignature};
+use crate::wire::{
+    Answer, FrameError, PAYLOAD_MAX, PIPELINE_MAX, RefusalKind, Request, WireAudit, WireKey,
+    WireToken,
+};
 
 /// Longest wait for an answer; the daemon's own deadline is shorter.
-const DEADLINE: Duration = Duration::from_secs(15);
+pub const DEADLINE_MAX: Duration = Duration::from_secs(15);
 
 /// A connection to `obol-kms serve`. Cheap to share: requests run in parallel over one stream, and a
 /// stream that broke (the daemon was restarted) is replaced.
@@ -23,44 +27,31 @@ pub struct KmsClient {
     path: PathBuf,
     connection: Mutex<Option<Arc<Connection>>>,
     places: Semaphore,
-    keys: Vec<KeyInfo>,
+    known: RwLock<HashMap<SpkiId, Arc<KeyInfo>>>,
 }
 
-/// An issuer key that the daemon serves.
+/// A key that the daemon serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyInfo {
-    /// SHA-256 of [`KeyInfo::spki_der`], as the daemon found it.
+    /// SHA-256 of [`KeyInfo::spki_der`], computed here.
     pub spki: SpkiId,
     /// DER SubjectPublicKeyInfo.
     pub spki_der: Vec<u8>,
     /// The algorithm it signs with.
     pub algorithm: Algorithm,
+    /// What it is for.
+    pub class: KeyClass,
+    /// Its state when the daemon was asked.
+    pub state: KeyState,
 }
 
-/// A credential that the daemon signed and whose signature it verified. Only
-/// [`KmsClient::sign_credential`] returns one.
-#[derive(Debug, Clone)]
-pub struct VerifiedSignature {
-    credential: Encoded<CREDENTIAL_MAX>,
-    signature: Vec<u8>,
-    kid: Kid,
-}
-
-impl VerifiedSignature {
-    /// The assembled credential: a tagged COSE_Sign1.
-    pub fn credential(&self) -> &[u8] {
-        &self.credential
-    }
-
-    /// Which issuer key signed.
-    pub fn kid(&self) -> Kid {
-        self.kid
-    }
-
-    /// Raw r||s: 64 or 96 bytes.
-    pub fn signature(&self) -> &[u8] {
-        &self.signature
-    }
+/// How the daemon is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Its tokens.
+    pub tokens: Vec<WireToken>,
+    /// Its audit log.
+    pub audit: WireAudit,
 }
 
 /// Why the daemon gave no signature.
@@ -81,7 +72,7 @@ pub enum KmsError {
     #[error("the connection to the key management daemon failed")]
     Frame(#[from] FrameError),
     /// No answer in time.
-    #[error("the key management daemon did not answer within {} s", DEADLINE.as_secs())]
+    #[error("the key management daemon did not answer in time")]
     Deadline,
     /// The daemon refused; nothing was signed.
     #[error("the key management daemon refused ({kind:?}): {reason}")]
@@ -91,6 +82,12 @@ pub enum KmsError {
         /// Why, for the log.
         reason: String,
     },
+    /// The payload is empty or longer than any.
+    #[error("a payload of {0} bytes, 1 to {PAYLOAD_MAX} are taken")]
+    Payload(usize),
+    /// What came back is not the key's signature over what was asked: it was thrown away.
+    #[error("the key management daemon returned what key {0} did not sign; it was not used")]
+    NotVerified(SpkiId),
     /// The key is not among [`KmsClient::keys`].
     #[error("the key management daemon does not serve key {0}")]
     UnknownKey(SpkiId),
@@ -108,89 +105,147 @@ impl KmsClient {
     /// # Errors
     /// [`KmsError`].
     pub async fn connect(path: impl AsRef<Path>) -> Result<KmsClient, KmsError> {
-        let mut client = KmsClient {
+        let client = KmsClient {
             path: path.as_ref().to_path_buf(),
             connection: Mutex::new(None),
             places: Semaphore::new(PIPELINE_MAX),
-            keys: Vec::new(),
+            known: RwLock::default(),
         };
-        client.keys = client.keys().await?;
+        client.keys().await?;
         Ok(client)
     }
 
-    /// The keys served now.
+    /// The keys served now, in any state.
     ///
     /// # Errors
     /// [`KmsError`].
     pub async fn keys(&self) -> Result<Vec<KeyInfo>, KmsError> {
-        let Answer::Keys(keys) = self.ask(&Request::Keys).await? else {
+        let until = Instant::now() + DEADLINE_MAX;
+        let Answer::Keys(keys) = self.ask(&Request::Keys, until).await? else {
             return Err(KmsError::Unexpected("no list of keys"));
         };
-        keys.into_iter()
-            .map(|key| {
-                let algorithm = Algorithm::from_cose_id(i64::from(key.algorithm))
-                    .ok_or(KmsError::Unexpected("an unknown algorithm"))?;
-                let spki_der = Vec::from(key.spki_der);
-                Ok(KeyInfo {
-                    spki: SpkiId::of(&spki_der),
-                    spki_der,
-                    algorithm,
-                })
-            })
-            .collect()
+        let keys: Vec<KeyInfo> = keys.into_iter().map(key_info).collect::<Result<_, _>>()?;
+        let known = keys.iter().map(|key| (key.spki, Arc::new(key.clone())));
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known.collect();
+        Ok(keys)
+    }
+
+    /// How the daemon's tokens and its audit log are.
+    ///
+    /// # Errors
+    /// [`KmsError`].
+    pub async fn status(&self) -> Result<Status, KmsError> {
+        let until = Instant::now() + DEADLINE_MAX;
+        match self.ask(&Request::Status, until).await? {
+            Answer::Status { tokens, audit } => Ok(Status { tokens, audit }),
+            _ => Err(KmsError::Unexpected("no status")),
+        }
+    }
+
+    /// Has `payload` signed by `key` until `deadline`, at most [`DEADLINE_MAX`] from now, and
+    /// verifies the signature against the key that was asked. TUF metadata is handed in in its
+    /// canonical form.
+    ///
+    /// # Errors
+    /// [`KmsError::Refused`] says which of parser, rule, state, policy or quota refused;
+    /// [`KmsError::NotVerified`] when what came back is no signature of that key.
+    pub async fn sign(
+        &self,
+        key: SpkiId,
+        payload_type: PayloadType,
+        payload: &[u8],
+        deadline: Instant,
+    ) -> Result<VerifiedSignature, KmsError> {
+        if !(1..=PAYLOAD_MAX).contains(&payload.len()) {
+            return Err(KmsError::Payload(payload.len()));
+        }
+        let info = self.info(key).await?;
+        let request = Request::Sign {
+            key: key.0.into(),
+            payload_type,
+            payload: payload.to_vec().into(),
+        };
+        let Answer::Signed { signature, leaf } = self.ask(&request, deadline).await? else {
+            return Err(KmsError::Unexpected("no signature"));
+        };
+        let asked = Asked {
+            key,
+            spki_der: &info.spki_der,
+            algorithm: info.algorithm,
+            payload_type,
+            payload,
+        };
+        asked
+            .verified(&signature, leaf)
+            .ok_or(KmsError::NotVerified(key))
     }
 
     /// Has `claims` signed by `key` and assembles the credential.
     ///
     /// # Errors
-    /// [`KmsError::Refused`] names the rule that the claims broke; nothing was signed then.
+    /// As for [`KmsClient::sign`].
     pub async fn sign_credential(
         &self,
         key: SpkiId,
         claims: &Claims,
-    ) -> Result<VerifiedSignature, KmsError> {
-        let info = self
-            .keys
-            .iter()
-            .find(|info| info.spki == key)
-            .ok_or(KmsError::UnknownKey(key))?;
+    ) -> Result<SignedCredential, KmsError> {
         let claims = claims.encode();
-        let request = Request::SignCredential {
-            key: key.0.into(),
-            claims: claims.to_vec().into(),
-        };
-        let Answer::Signature(signature) = self.ask(&request).await? else {
-            return Err(KmsError::Unexpected("no signature"));
-        };
-        let kid = key.kid();
-        let credential = assemble_credential(info.algorithm, kid, &claims, &signature)
+        let deadline = Instant::now() + DEADLINE_MAX;
+        let signature = self
+            .sign(key, PayloadType::CredentialClaims, &claims, deadline)
+            .await?;
+        let algorithm = self.info(key).await?.algorithm;
+        let credential = assemble_credential(algorithm, key.kid(), &claims, &signature.to_raw())
             .map_err(KmsError::Assemble)?;
-        Ok(VerifiedSignature {
+        Ok(SignedCredential {
             credential,
-            signature: signature.into(),
-            kid,
+            signature,
         })
     }
 
-    async fn ask(&self, request: &Request) -> Result<Answer, KmsError> {
-        let place = self.places.acquire().await;
-        let answer = tokio::time::timeout(DEADLINE, self.ask_on_any_stream(request)).await;
-        drop(place);
-        match answer.map_err(|_| KmsError::Deadline)?? {
-            Answer::Refused { code: kind, reason } => Err(KmsError::Refused { kind, reason }),
-            answer => Ok(answer),
+    /// A key registered since the last list is looked up once.
+    async fn info(&self, key: SpkiId) -> Result<Arc<KeyInfo>, KmsError> {
+        if let Some(info) = self.known(key) {
+            return Ok(info);
+        }
+        self.keys().await?;
+        self.known(key).ok_or(KmsError::UnknownKey(key))
+    }
+
+    fn known(&self, key: SpkiId) -> Option<Arc<KeyInfo>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(&key).cloned()
+    }
+
+    async fn ask(&self, request: &Request, deadline: Instant) -> Result<Answer, KmsError> {
+        let deadline = deadline.min(Instant::now() + DEADLINE_MAX);
+        let answer = async {
+            // Never closed; the place is given back when this future ends.
+            let _place = self.places.acquire().await;
+            self.ask_on_any_stream(request, deadline).await
+        };
+        match tokio::time::timeout_at(deadline.into(), answer).await {
+            Err(_) => Err(KmsError::Deadline),
+            Ok(Ok(Answer::Refused { code: kind, reason })) => {
+                Err(KmsError::Refused { kind, reason })
+            }
+            Ok(answer) => answer,
         }
     }
 
     /// A kept stream may have died with an earlier daemon, so its failure only means a fresh one.
-    async fn ask_on_any_stream(&self, request: &Request) -> Result<Answer, KmsError> {
+    async fn ask_on_any_stream(
+        &self,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Answer, KmsError> {
         if let Some(kept) = self.kept().await
-            && let Ok(answer) = kept.ask(request, DEADLINE).await
+            && let Ok(answer) = kept.ask(request, deadline).await
         {
             return Ok(answer);
         }
         let fresh = self.connected().await?;
-        match fresh.ask(request, DEADLINE).await {
+        match fresh.ask(request, deadline).await {
             Ok(answer) => Ok(answer),
             Err(FrameError::Io(_)) => Err(KmsError::Closed(self.path.clone())),
             Err(error) => Err(error.into()),
@@ -218,4 +273,17 @@ impl KmsClient {
         *slot = Some(Arc::clone(&opened));
         Ok(opened)
     }
+}
+
+fn key_info(key: WireKey) -> Result<KeyInfo, KmsError> {
+    let algorithm = Algorithm::from_cose_id(i64::from(key.algorithm))
+        .ok_or(KmsError::Unexpected("an unknown algorithm"))?;
+    let spki_der = Vec::from(key.spki_der);
+    Ok(KeyInfo {
+        spki: SpkiId::of(&spki_der),
+        spki_der,
+        algorithm,
+        class: key.class,
+        state: key.state,
+    })
 }

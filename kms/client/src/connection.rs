@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{Error, ErrorKind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::Instant;
 
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -53,7 +53,7 @@ impl Connection {
     pub(crate) async fn ask(
         &self,
         request: &Request,
-        patience: Duration,
+        deadline: Instant,
     ) -> Result<Answer, FrameError> {
         let (answer, answered) = oneshot::channel();
         let id = {
@@ -71,6 +71,7 @@ impl Connection {
             waiting: &self.waiting,
             id,
         };
+        let patience = deadline.saturating_duration_since(Instant::now());
         let call = Call {
             id,
             left_ms: u32::try_from(patience.as_millis()).ok(),

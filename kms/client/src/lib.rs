@@ -2,8 +2,12 @@
 
 mod client;
 mod connection;
+mod names;
 mod spki;
+mod verified;
 pub mod wire;
 
-pub use client::{KeyInfo, KmsClient, KmsError, VerifiedSignature};
+pub use client::{DEADLINE_MAX, KeyInfo, KmsClient, KmsError, Status};
+pub use names::{KeyClass, KeyState, PayloadType};
 pub use spki::{ParseSpkiIdError, SpkiId};
+pub use verified::{SignedCredential, VerifiedSignature};

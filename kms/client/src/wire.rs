@@ -6,10 +6,16 @@ use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::names::{KeyClass, KeyState, PayloadType};
+
+/// Longest payload, in bytes: a revocation list of some 200 000 entries.
+pub const PAYLOAD_MAX: usize = 8 * 1024 * 1024;
 /// Longest frame in either direction, in bytes.
-pub const FRAME_MAX: usize = 4 * 1024;
-/// Most keys that one daemon serves: their list fits one frame.
-pub const KEYS_MAX: usize = 16;
+pub const FRAME_MAX: usize = PAYLOAD_MAX + 1024;
+/// Most keys in one list, which fits one frame.
+pub const KEYS_MAX: usize = 16 * 1024;
+/// Most tokens of one daemon.
+pub const TOKENS_MAX: usize = 16;
 
 /// Calls of one connection that the daemon works on at a time; it reads no further before one of
 /// them is answered.
@@ -43,19 +49,25 @@ pub struct Reply {
 /// What a client may ask. Nothing here is a digest or a message of free form.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Request {
-    /// Which issuer keys are served.
+    /// Which keys are served.
     #[n(0)]
     Keys,
-    /// Sign the claims of a credential.
+    /// Sign a payload, which the daemon parses as what it is said to be.
     #[n(1)]
-    SignCredential {
-        /// SPKI id of the issuer key.
+    Sign {
+        /// SPKI id of the key.
         #[n(0)]
         key: ByteArray<32>,
-        /// The deterministic encoding of the claims.
+        /// What the payload is.
         #[n(1)]
-        claims: ByteVec,
+        payload_type: PayloadType,
+        /// 1 to [`PAYLOAD_MAX`] bytes.
+        #[n(2)]
+        payload: ByteVec,
     },
+    /// How tokens and audit log are.
+    #[n(2)]
+    Status,
 }
 
 /// What the daemon answers.
@@ -64,9 +76,16 @@ pub enum Answer {
     /// The keys served.
     #[n(0)]
     Keys(#[n(0)] Vec<WireKey>),
-    /// A verified signature, raw r||s.
+    /// A verified signature.
     #[n(1)]
-    Signature(#[n(0)] ByteVec),
+    Signed {
+        /// Raw r||s: 64 or 96 bytes.
+        #[n(0)]
+        signature: ByteVec,
+        /// Index of the audit log's leaf that approved it; it was durable before the key was used.
+        #[n(1)]
+        leaf: u64,
+    },
     /// No signature.
     #[n(2)]
     Refused {
@@ -77,9 +96,19 @@ pub enum Answer {
         #[n(1)]
         reason: String,
     },
+    /// How the daemon is.
+    #[n(3)]
+    Status {
+        /// At most [`TOKENS_MAX`].
+        #[n(0)]
+        tokens: Vec<WireToken>,
+        /// The audit log.
+        #[n(1)]
+        audit: WireAudit,
+    },
 }
 
-/// An issuer key on the wire.
+/// A key on the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct WireKey {
     /// DER SubjectPublicKeyInfo.
@@ -88,6 +117,60 @@ pub struct WireKey {
     /// COSE algorithm: -9 or -51.
     #[n(1)]
     pub algorithm: i32,
+    /// What it is for.
+    #[n(2)]
+    pub class: KeyClass,
+    /// Its state in the registry.
+    #[n(3)]
+    pub state: KeyState,
+}
+
+/// A token on the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct WireToken {
+    /// Its label.
+    #[n(0)]
+    pub label: String,
+    /// Its serial number.
+    #[n(1)]
+    pub serial: String,
+    /// Whether it signs.
+    #[n(2)]
+    pub health: TokenHealth,
+    /// How often its worker process was started again.
+    #[n(3)]
+    pub restarts: u64,
+}
+
+/// Whether a token signs.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum TokenHealth {
+    /// It does.
+    #[n(0)]
+    Ready,
+    /// It does not, and is being repaired.
+    #[n(1)]
+    Degraded(#[n(0)] String),
+    /// Only a person can help: its PIN was refused.
+    #[n(2)]
+    Sealed(#[n(0)] String),
+}
+
+/// The audit log on the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct WireAudit {
+    /// Leaves that are durable.
+    #[n(0)]
+    pub leaves: u64,
+    /// Leaves that the last signed checkpoint covers.
+    #[n(1)]
+    pub signed: u64,
+    /// Leaves that the last witnessed checkpoint covers.
+    #[n(2)]
+    pub witnessed: u64,
+    /// What is wrong with it, if anything.
+    #[n(3)]
+    pub trouble: Option<String>,
 }
 
 /// Why the daemon did not sign. Numbers are never reused.
@@ -100,9 +183,9 @@ pub enum RefusalKind {
     /// The key is not served here.
     #[n(1)]
     UnknownKey,
-    /// A hard rule refused the claims.
+    /// The payload is not what it is said to be, or a hard rule refused it.
     #[n(2)]
-    ClaimsRefused,
+    PayloadRefused,
     /// Too much work is waiting; try again.
     #[n(3)]
     Busy,
@@ -112,6 +195,18 @@ pub enum RefusalKind {
     /// Not signed before the deadline; the signature, if it comes, is thrown away.
     #[n(5)]
     Timeout,
+    /// The key's state or class in the registry forbids it.
+    #[n(6)]
+    KeyState,
+    /// The policy forbids it, or does not permit it.
+    #[n(7)]
+    Denied,
+    /// The key, or this client's share of it, is used up for now or for good.
+    #[n(8)]
+    Quota,
+    /// Registry or audit log failed, and nothing is signed without them.
+    #[n(9)]
+    Unavailable,
 }
 
 /// Why a frame was not read or written.
@@ -154,7 +249,10 @@ pub async fn read_frame(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> Result<Option<Vec<u8>>, FrameError> {
     match read_first_byte(stream).await? {
-        Some(first) => Ok(Some(read_rest(first, stream).await?)),
+        Some(first) => {
+            let length = read_length(first, stream).await?;
+            Ok(Some(read_body(length, stream).await?))
+        }
         None => Ok(None),
     }
 }
@@ -172,20 +270,31 @@ pub async fn read_first_byte(
     Ok((count == 1).then_some(first[0]))
 }
 
-/// Reads the frame that began with `first`.
+/// Reads the length of the frame that began with `first`.
 ///
 /// # Errors
-/// [`FrameError::TooLong`] before anything is allocated, or the connection's failure.
-pub async fn read_rest(
+/// [`FrameError::TooLong`], or the connection's failure.
+pub async fn read_length(
     first: u8,
     stream: &mut (impl AsyncRead + Unpin),
-) -> Result<Vec<u8>, FrameError> {
+) -> Result<usize, FrameError> {
     let mut length = [first, 0, 0, 0];
     stream.read_exact(&mut length[1..]).await?;
     let length = u32::from_be_bytes(length) as usize;
     if length > FRAME_MAX {
         return Err(FrameError::TooLong(length));
     }
+    Ok(length)
+}
+
+/// Reads the rest of a frame whose length is known.
+///
+/// # Errors
+/// The connection's failure.
+pub async fn read_body(
+    length: usize,
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Result<Vec<u8>, FrameError> {
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
     Ok(body)
@@ -214,9 +323,10 @@ mod tests {
         Call {
             id: 7,
             left_ms: Some(250),
-            request: Request::SignCredential {
+            request: Request::Sign {
                 key: [7; 32].into(),
-                claims: vec![1, 2, 3].into(),
+                payload_type: PayloadType::CredentialClaims,
+                payload: vec![1, 2, 3].into(),
             },
         }
     }
@@ -248,6 +358,16 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_payload_fits_one_frame() {
+        let mut call = sample();
+        let Request::Sign { payload, .. } = &mut call.request else {
+            unreachable!("the sample signs")
+        };
+        *payload = vec![0; PAYLOAD_MAX].into();
+        assert!(minicbor::to_vec(&call).unwrap().len() <= FRAME_MAX);
+    }
+
+    #[test]
     fn bytes_after_the_value_are_refused() {
         let mut bytes = minicbor::to_vec(sample()).unwrap();
         bytes.push(0);
@@ -260,6 +380,8 @@ mod tests {
         let key = WireKey {
             spki_der: vec![0; 120].into(),
             algorithm: -51,
+            class: KeyClass::Issuer,
+            state: KeyState::PendingDestruction,
         };
         let answer = Answer::Keys(vec![key; KEYS_MAX]);
         assert!(minicbor::to_vec(answer).unwrap().len() <= FRAME_MAX);

@@ -4,99 +4,140 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use obol_kms_client::SpkiId;
+use obol_kms_client::wire::Request as Asked;
 use obol_kms_client::wire::{
-    Answer, Call, FrameError, PIPELINE_MAX, RefusalKind, Reply, Request, WireKey, decode_frame,
-    read_first_byte, read_rest, write_frame,
+    Answer, Call, FrameError, PIPELINE_MAX, RefusalKind, Reply, decode_frame, read_body,
+    read_first_byte, read_length, write_frame,
 };
+use obol_kms_policy::Client;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::daemon::Shared;
-use crate::daemon::dispatch::DispatchError;
-use crate::engine::{EngineError, Payload};
-use crate::signer::SignerError;
+use crate::daemon::answers::{keys, kind_of, refused, status};
+use crate::engine::{Request, payload_of};
+
+/// Bytes that one place in the daemon's budget stands for.
+const BYTES_PER_PLACE: usize = 1024;
+
+/// A connection whose peer was looked up.
+struct Conversation {
+    shared: Arc<Shared>,
+    client: Client,
+    replies: mpsc::Sender<Reply>,
+}
+
+/// What a request holds until it is answered.
+type Places = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 pub(super) async fn serve(stream: UnixStream, shared: Arc<Shared>, stopped: watch::Receiver<()>) {
-    if !peer_is_allowed(&stream, &shared) {
+    let Some(client) = client_of(&stream, &shared) else {
         return;
-    }
+    };
     let (reader, writer) = stream.into_split();
     let (replies, outbox) = mpsc::channel(PIPELINE_MAX);
     let writing = tokio::spawn(write_replies(writer, outbox, shared.request_deadline));
-    if let Err(reason) = read_requests(reader, &shared, replies, stopped).await {
+    let conversation = Conversation {
+        shared,
+        client,
+        replies,
+    };
+    if let Err(reason) = conversation.read_requests(reader, stopped).await {
         tracing::warn!(reason, "connection closed");
     }
     // Requests under way hold the outbox open until they are answered.
+    drop(conversation);
     if let Err(error) = writing.await {
         tracing::error!(%error, "a connection's writer failed");
     }
 }
 
-fn peer_is_allowed(stream: &UnixStream, shared: &Shared) -> bool {
+/// Whom the configuration says the peer is, by the user that the system says it runs as.
+fn client_of(stream: &UnixStream, shared: &Shared) -> Option<Client> {
     match stream.peer_cred() {
-        Ok(peer) if shared.allowed_uids.contains(&peer.uid()) => true,
         Ok(peer) => {
-            tracing::warn!(
-                uid = peer.uid(),
-                pid = peer.pid(),
-                "connection refused: user not allowed"
-            );
-            false
+            let client = shared.clients.get(&peer.uid());
+            if client.is_none() {
+                let (uid, pid) = (peer.uid(), peer.pid());
+                tracing::warn!(uid, pid, "connection refused: user not allowed");
+            }
+            client.cloned()
         }
         Err(error) => {
             tracing::warn!(%error, "connection refused: the peer's user is unknown");
-            false
+            None
         }
     }
 }
 
-/// Reads until the peer closes, the daemon stops, or something is wrong with what was read.
-async fn read_requests(
-    mut reader: OwnedReadHalf,
-    shared: &Arc<Shared>,
-    replies: mpsc::Sender<Reply>,
-    mut stopped: watch::Receiver<()>,
-) -> Result<(), String> {
-    let places = Arc::new(Semaphore::new(PIPELINE_MAX));
-    loop {
-        // The next request is not read while too many are under way: the socket holds it back.
-        let place = Arc::clone(&places)
-            .acquire_owned()
-            .await
-            .map_err(|error| error.to_string())?;
-        // An idle connection costs its place only; a request that has begun has a deadline.
-        let first = tokio::select! {
-            first = read_first_byte(&mut reader) => first,
-            _ = stopped.changed() => return Ok(()),
-        };
-        let Some(first) = first.map_err(|error| error.to_string())? else {
-            return Ok(());
-        };
-        let frame = tokio::time::timeout(shared.request_deadline, read_rest(first, &mut reader))
-            .await
-            .map_err(|_| "a request did not arrive within its deadline".to_owned())?;
-        let call: Call = match frame.and_then(|frame| decode_frame(&frame)) {
-            Ok(call) => call,
-            Err(error @ FrameError::Io(_)) => return Err(error.to_string()),
-            Err(error) => {
-                let answer = refused(RefusalKind::BadRequest, &error);
-                // A peer that is gone already gets no reason.
-                replies.send(Reply { id: 0, answer }).await.ok();
-                return Err(error.to_string());
+impl Conversation {
+    /// Reads until the peer closes, the daemon stops, or something is wrong with what was read.
+    async fn read_requests(
+        &self,
+        mut reader: OwnedReadHalf,
+        mut stopped: watch::Receiver<()>,
+    ) -> Result<(), String> {
+        let places = Arc::new(Semaphore::new(PIPELINE_MAX));
+        loop {
+            // The next request is not read while too many are under way: the socket holds it back.
+            let place = Arc::clone(&places)
+                .acquire_owned()
+                .await
+                .map_err(|error| error.to_string())?;
+            // An idle connection costs its place only; a request that has begun has a deadline.
+            let first = tokio::select! {
+                first = read_first_byte(&mut reader) => first,
+                _ = stopped.changed() => return Ok(()),
+            };
+            let Some(first) = first.map_err(|error| error.to_string())? else {
+                return Ok(());
+            };
+            let limit = self.shared.request_deadline;
+            let frame = tokio::time::timeout(limit, self.read_frame(first, &mut reader))
+                .await
+                .map_err(|_| "a request did not arrive within its deadline".to_owned())?;
+            let frame = frame.and_then(|(frame, bytes)| Ok((decode_frame::<Call>(&frame)?, bytes)));
+            match frame {
+                Ok((call, bytes)) => self.begin(call, (place, bytes)),
+                Err(error @ FrameError::Io(_)) => return Err(error.to_string()),
+                Err(error) => {
+                    let answer = refused(RefusalKind::BadRequest, &error);
+                    // A peer that is gone already gets no reason.
+                    self.replies.send(Reply { id: 0, answer }).await.ok();
+                    return Err(error.to_string());
+                }
             }
-        };
-        let (shared, replies) = (Arc::clone(shared), replies.clone());
+        }
+    }
+
+    /// Waits for room in the daemon's memory before it takes a long request.
+    async fn read_frame(
+        &self,
+        first: u8,
+        reader: &mut OwnedReadHalf,
+    ) -> Result<(Vec<u8>, OwnedSemaphorePermit), FrameError> {
+        let length = read_length(first, reader).await?;
+        let places = u32::try_from(length.div_ceil(BYTES_PER_PLACE)).unwrap_or(u32::MAX);
+        let bytes = Arc::clone(&self.shared.bytes).acquire_many_owned(places);
+        let bytes = bytes.await.map_err(std::io::Error::other)?;
+        Ok((read_body(length, reader).await?, bytes))
+    }
+
+    fn begin(&self, call: Call, places: Places) {
+        let (shared, client) = (Arc::clone(&self.shared), self.client.clone());
+        let replies = self.replies.clone();
         tokio::spawn(async move {
-            let answer = answer(call.request, call.left_ms, &shared).await;
+            let name = client.name().to_owned();
+            let answer = answer(call.request, call.left_ms, client, &shared).await;
             if let Answer::Refused { code, reason } = &answer {
-                tracing::warn!(?code, reason, "request refused");
+                tracing::warn!(client = name, ?code, reason, "request refused");
             }
             let id = call.id;
             if replies.send(Reply { id, answer }).await.is_err() {
-                tracing::warn!("a caller did not wait for its answer");
+                tracing::warn!(client = name, "a caller did not wait for its answer");
             }
-            drop(place);
+            drop(places);
         });
     }
 }
@@ -116,47 +157,31 @@ async fn write_replies(
     }
 }
 
-async fn answer(request: Request, left_ms: Option<u32>, shared: &Shared) -> Answer {
-    match request {
-        Request::Keys => Answer::Keys(shared.engine.issuers().iter().map(wire_key).collect()),
-        Request::SignCredential { key, claims } => {
-            let wished = left_ms.map(|ms| Duration::from_millis(ms.into()));
-            let limit = shared.request_deadline;
-            let deadline = Instant::now() + wished.map_or(limit, |wished| wished.min(limit));
-            let payload = Payload::CredentialClaims(claims.into());
-            let id = SpkiId(key.into());
-            match shared.dispatch.sign(id, payload, deadline).await {
-                Ok(signature) => Answer::Signature(signature.to_raw().into()),
-                Err(error) => refused(kind_of(&error), &error),
-            }
-        }
-    }
-}
-
-fn wire_key(key: &crate::IssuerKey) -> WireKey {
-    let public = key.key().public();
-    WireKey {
-        spki_der: public.spki_der().into(),
-        algorithm: public.curve().algorithm().cose_id(),
-    }
-}
-
-fn kind_of(error: &DispatchError) -> RefusalKind {
-    match error {
-        DispatchError::Full(_) | DispatchError::TooLate { .. } => RefusalKind::Busy,
-        DispatchError::Deadline => RefusalKind::Timeout,
-        DispatchError::Engine(error) => match error {
-            EngineError::UnknownKey(_) => RefusalKind::UnknownKey,
-            EngineError::Refused(_) => RefusalKind::ClaimsRefused,
-            EngineError::Signer(SignerError::Timeout(_)) => RefusalKind::Timeout,
-            EngineError::Signer(_) | EngineError::NotVerified(_) => RefusalKind::TokenFailure,
+async fn answer(asked: Asked, left_ms: Option<u32>, client: Client, shared: &Shared) -> Answer {
+    let (key, payload_type, payload) = match asked {
+        Asked::Keys => return keys(&shared.engine),
+        Asked::Status => return status(&shared.engine),
+        Asked::Sign {
+            key,
+            payload_type,
+            payload,
+        } => (SpkiId(key.into()), payload_type, payload),
+    };
+    let wished = left_ms.map(|ms| Duration::from_millis(ms.into()));
+    let limit = shared.request_deadline;
+    let deadline = Instant::now() + wished.map_or(limit, |wished| wished.min(limit));
+    let request = Request {
+        key,
+        payload_type: payload_of(payload_type),
+        payload: payload.into(),
+    };
+    // A key of no token is refused, and recorded, by whichever token's threads.
+    let queue = shared.engine.token_of(key).unwrap_or(0);
+    match shared.queues[queue].sign(request, client, deadline).await {
+        Ok(signed) => Answer::Signed {
+            signature: signed.signature.to_raw().into(),
+            leaf: signed.leaf,
         },
-    }
-}
-
-fn refused(code: RefusalKind, error: &dyn std::error::Error) -> Answer {
-    Answer::Refused {
-        code,
-        reason: error.to_string(),
+        Err(error) => refused(kind_of(&error), &error),
     }
 }

@@ -5,23 +5,20 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use obol_kms_client::SpkiId;
+use obol_kms_policy::Client;
 use tokio::sync::oneshot;
 
-use crate::engine::{Engine, EngineError, Payload};
-use crate::public_key::VerifiedSignature;
+use crate::engine::{Engine, EngineError, Request, Signed};
 
 /// Requests that may wait per thread; more are told that the daemon is busy.
 const QUEUE_PER_THREAD: usize = 64;
-/// Threads per session of the token: one of them waits for its call while another parses, verifies
-/// or waits for the disk.
-const THREADS_PER_SESSION: usize = 2;
+/// Threads per session of the token: one of them waits for its call while the others parse, verify
+/// or share a write to the disk.
+const THREADS_PER_SESSION: usize = 4;
 /// Weight of the newest request in the running mean of service times: one part in eight.
 const MEAN_PARTS: u32 = 8;
-/// How often the token is tended.
-const ROUND: Duration = Duration::from_millis(500);
 
-/// Dropping it waits for the threads, so that the token is closed and the module finalised before
+/// The queue and the threads of one token: a token that hangs keeps no other waiting. Dropping it waits for the threads, so that the token is closed and the module finalised before
 /// the process ends.
 pub(super) struct Dispatch {
     queue: Arc<Queue>,
@@ -31,8 +28,6 @@ pub(super) struct Dispatch {
 struct Queue {
     state: Mutex<State>,
     changed: Condvar,
-    /// For the tending thread alone: what wakes one thread for a job must never wake this one.
-    closing: Condvar,
     threads: u32,
 }
 
@@ -44,13 +39,13 @@ struct State {
 }
 
 struct Job {
-    key: SpkiId,
-    payload: Payload,
+    request: Request,
+    client: Client,
     deadline: Instant,
-    answer: oneshot::Sender<Result<VerifiedSignature, EngineError>>,
+    answer: oneshot::Sender<Result<Signed, EngineError>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum DispatchError {
     #[error("{0} requests are waiting, which is the limit")]
     Full(usize),
@@ -63,7 +58,7 @@ pub(super) enum DispatchError {
 }
 
 impl Dispatch {
-    pub(super) fn start(engine: Arc<Engine>, sessions: usize) -> std::io::Result<Dispatch> {
+    pub(super) fn start(engine: &Arc<Engine>, sessions: usize) -> std::io::Result<Dispatch> {
         let count = sessions * THREADS_PER_SESSION;
         let queue = Arc::new(Queue {
             state: Mutex::new(State {
@@ -72,7 +67,6 @@ impl Dispatch {
                 service: Duration::ZERO,
             }),
             changed: Condvar::new(),
-            closing: Condvar::new(),
             threads: u32::try_from(count).unwrap_or(u32::MAX),
         });
         let mut dispatch = Dispatch {
@@ -80,29 +74,30 @@ impl Dispatch {
             threads: Vec::new(),
         };
         for number in 0..count {
-            let (queue, engine) = (Arc::clone(&queue), Arc::clone(&engine));
+            let (queue, engine) = (Arc::clone(&queue), Arc::clone(engine));
             let thread = std::thread::Builder::new()
                 .name(format!("engine-{number}"))
                 .spawn(move || queue.work(&engine))?;
             dispatch.threads.push(thread);
         }
-        let tending = std::thread::Builder::new()
-            .name("tend".to_owned())
-            .spawn(move || queue.tend(&engine))?;
-        dispatch.threads.push(tending);
         Ok(dispatch)
+    }
+
+    /// Requests that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.lock().jobs.len()
     }
 
     pub(super) async fn sign(
         &self,
-        key: SpkiId,
-        payload: Payload,
+        request: Request,
+        client: Client,
         deadline: Instant,
-    ) -> Result<VerifiedSignature, DispatchError> {
+    ) -> Result<Signed, DispatchError> {
         let (answer, answered) = oneshot::channel();
         self.queue.admit(Job {
-            key,
-            payload,
+            request,
+            client,
             deadline,
             answer,
         })?;
@@ -118,7 +113,6 @@ impl Drop for Dispatch {
     fn drop(&mut self) {
         self.queue.lock().closed = true;
         self.queue.changed.notify_all();
-        self.queue.closing.notify_all();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("an engine thread panicked");
@@ -154,7 +148,7 @@ impl Queue {
                 continue;
             }
             let begun = Instant::now();
-            let result = engine.sign(job.key, &job.payload, job.deadline);
+            let result = engine.sign(&job.request, &job.client, job.deadline);
             self.learn(begun.elapsed());
             if job.answer.send(result).is_err() {
                 tracing::warn!("an answer came after its deadline and was thrown away");
@@ -175,19 +169,6 @@ impl Queue {
         state.service = (state.service * (MEAN_PARTS - 1) + took) / MEAN_PARTS;
     }
 
-    fn tend(&self, engine: &Engine) {
-        let mut state = self.lock();
-        while !state.closed {
-            drop(state);
-            engine.tend();
-            state = self
-                .closing
-                .wait_timeout_while(self.lock(), ROUND, |state| !state.closed)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -196,6 +177,9 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use obol_kms_client::SpkiId;
+    use obol_kms_policy::Role;
+    use obol_kms_registry::PayloadType;
 
     fn queue(service: Duration) -> Queue {
         Queue {
@@ -205,15 +189,18 @@ mod tests {
                 service,
             }),
             changed: Condvar::new(),
-            closing: Condvar::new(),
             threads: 2,
         }
     }
 
     fn job(patience: Duration) -> Job {
         Job {
-            key: SpkiId([0; 32]),
-            payload: Payload::CredentialClaims(Vec::new()),
+            request: Request {
+                key: SpkiId([0; 32]),
+                payload_type: PayloadType::CredentialClaims,
+                payload: Vec::new(),
+            },
+            client: Client::new(Role::Issuer, "uid:1").unwrap(),
             deadline: Instant::now() + patience,
             answer: oneshot::channel().0,
         }
@@ -227,7 +214,7 @@ mod tests {
             queue.admit(job(patient)).unwrap();
         }
         let shed = queue.admit(job(Duration::from_millis(300))).unwrap_err();
-        assert_eq!(shed, DispatchError::TooLate { expected_ms: 500 });
+        assert!(matches!(shed, DispatchError::TooLate { expected_ms: 500 }));
         queue.admit(job(Duration::from_millis(900))).unwrap();
     }
 
@@ -244,6 +231,6 @@ mod tests {
             queue.admit(job(Duration::from_secs(60))).unwrap();
         }
         let full = queue.admit(job(Duration::from_secs(60))).unwrap_err();
-        assert_eq!(full, DispatchError::Full(2 * QUEUE_PER_THREAD));
+        assert!(matches!(full, DispatchError::Full(n) if n == 2 * QUEUE_PER_THREAD));
     }
 }

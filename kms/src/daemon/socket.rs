@@ -29,17 +29,11 @@ pub enum SocketError {
 pub(super) struct SocketFile {
     path: PathBuf,
     inode: u64,
-    owner: u32,
 }
 
 impl SocketFile {
     pub(super) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// The user that this process creates files as.
-    pub(super) fn owner(&self) -> u32 {
-        self.owner
     }
 }
 
@@ -67,13 +61,12 @@ pub(super) fn bind(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile),
         .and_then(|()| std::fs::symlink_metadata(path));
     match prepared {
         Ok(metadata) => {
-            let (inode, owner) = (metadata.ino(), metadata.uid());
+            let inode = metadata.ino();
             Ok((
                 listener,
                 SocketFile {
                     path: path.to_path_buf(),
                     inode,
-                    owner,
                 },
             ))
         }

@@ -64,6 +64,7 @@ impl Link {
                 next_id: 0,
                 status: TokenStatus {
                     label: duty.label.clone(),
+                    serial: duty.serial.clone(),
                     health: Health::Ready,
                     generation: 1,
                     restarts: 0,

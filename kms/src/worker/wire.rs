@@ -11,8 +11,8 @@ use minicbor::{Decode, Encode};
 use crate::digest::Digest;
 use crate::error::ErrorClass;
 
-/// Longest frame, in bytes.
-const FRAME_MAX: usize = 4 * 1024;
+/// Longest frame, in bytes: the order to open names each key that the token must have.
+const FRAME_MAX: usize = 1024 * 1024;
 
 /// From the daemon.
 #[derive(Debug, PartialEq, Eq, Encode, Decode)]

@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use obol_credential::{Credential, UnixTime};
 use obol_kms::Curve;
-use obol_kms::daemon::{Daemon, DaemonConfig, TokenPlace};
+use obol_kms::daemon::{AuditConfig, Daemon, DaemonConfig, TokenEntry, TokenPlace};
 use obol_kms_client::wire::{
     Answer, Call, FRAME_MAX, RefusalKind, Reply, Request, decode_frame, read_frame, write_frame,
 };
-use obol_kms_client::{KmsClient, KmsError, SpkiId};
+use obol_kms_client::{KeyClass, KeyState, KmsClient, KmsError, SpkiId};
+use obol_kms_policy::{Client, Role};
+use obol_kms_registry::Class;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use crate::credentials::claims;
+use crate::registered::activate;
 use crate::world::{NOW, World, in_a_world, issuer};
 
 fn clock() -> UnixTime {
@@ -23,25 +26,43 @@ fn clock() -> UnixTime {
 }
 
 /// A daemon on a fresh issuer; `work` gets its socket.
-fn with_daemon<F: Future<Output = ()>>(
-    world: &World,
-    allowed_uids: Option<Vec<u32>>,
-    work: impl FnOnce(PathBuf) -> F,
-) {
+fn with_daemon<F: Future<Output = ()>>(world: &World, uid: u32, work: impl FnOnce(PathBuf) -> F) {
     let token = world.token("issuer");
-    let (certificate, _) = issuer(&token, Curve::P384, NOW);
+    let registry = world.registry();
+    let (certificate, key) = issuer(&token, Curve::P384, NOW);
+    activate(
+        &registry,
+        &token,
+        key.key(),
+        Class::Issuer,
+        Some(&certificate),
+    );
+    let audit = token.generate(Curve::P256, "audit").unwrap();
+    activate(&registry, &token, &audit, Class::Audit, None);
+    let folder = world.folder.join("audit");
+    std::fs::create_dir(&folder).unwrap();
     let config = DaemonConfig {
         socket: world.folder.join("kms.sock"),
         socket_mode: 0o600,
-        token: world.token_file("issuer"),
-        issuers: vec![world.write("issuer.pem", &certificate)],
-        allowed_uids,
-        sessions: 2,
+        registry: registry.path().to_path_buf(),
+        policy: None,
         max_connections: 4,
         request_deadline: Duration::from_millis(500),
         call_limit: Duration::from_millis(200),
+        metrics: None,
+        tokens: vec![TokenEntry {
+            file: world.token_file("issuer"),
+            sessions: 2,
+        }],
+        clients: [(uid, Client::new(Role::Issuer, "uid:1").unwrap())].into(),
+        audit: AuditConfig {
+            folder,
+            origin: "kms.test/audit".to_owned(),
+            key: None,
+            witness: None,
+        },
     };
-    drop(token);
+    drop((token, registry));
     world.unload();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -69,6 +90,12 @@ fn keys() -> Call {
     }
 }
 
+async fn issuer_key(client: &KmsClient) -> SpkiId {
+    let keys = client.keys().await.unwrap();
+    let issuer = keys.iter().find(|key| key.class == KeyClass::Issuer);
+    issuer.unwrap().spki
+}
+
 fn own_uid(world: &World) -> u32 {
     world.folder.metadata().unwrap().uid()
 }
@@ -78,15 +105,21 @@ fn the_daemon_signs_claims_and_the_client_assembles_the_credential() {
     in_a_world(
         "daemon::the_daemon_signs_claims_and_the_client_assembles_the_credential",
         |world| {
-            with_daemon(world, None, |socket| async move {
+            with_daemon(world, own_uid(world), |socket| async move {
                 let client = KmsClient::connect(&socket).await.unwrap();
-                let [key] = client.keys().await.unwrap().try_into().unwrap();
+                let keys = client.keys().await.unwrap();
+                let key = keys
+                    .iter()
+                    .find(|key| key.class == KeyClass::Issuer)
+                    .unwrap();
+                assert_eq!((keys.len(), key.state), (2, KeyState::Active));
                 assert_eq!(SpkiId::of(&key.spki_der), key.spki);
                 let signed = client.sign_credential(key.spki, &claims()).await.unwrap();
                 let credential = Credential::decode(signed.credential()).unwrap();
                 assert_eq!(credential.claims(), &claims());
                 assert_eq!(credential.kid(), key.spki.kid());
-                assert_eq!(credential.signature(), signed.signature());
+                assert_eq!(credential.signature(), signed.signature().to_raw());
+                assert_eq!(signed.signature().leaf(), 0);
 
                 let unknown = SpkiId([9; 32]);
                 let error = client
@@ -104,14 +137,14 @@ fn the_daemon_refuses_claims_longer_than_48_hours() {
     in_a_world(
         "daemon::the_daemon_refuses_claims_longer_than_48_hours",
         |world| {
-            with_daemon(world, None, |socket| async move {
+            with_daemon(world, own_uid(world), |socket| async move {
                 let client = KmsClient::connect(&socket).await.unwrap();
-                let key = client.keys().await.unwrap()[0].spki;
+                let key = issuer_key(&client).await;
                 let mut long = claims();
                 long.expires_at = long.issued_at.plus(48 * 3600 + 1);
                 match client.sign_credential(key, &long).await.unwrap_err() {
                     KmsError::Refused {
-                        kind: RefusalKind::ClaimsRefused,
+                        kind: RefusalKind::PayloadRefused,
                         reason,
                     } => {
                         assert!(reason.contains("life is not 1 s to 48 h"), "{reason}");
@@ -129,7 +162,7 @@ fn the_daemon_refuses_claims_longer_than_48_hours() {
 fn the_daemon_refuses_another_uid() {
     in_a_world("daemon::the_daemon_refuses_another_uid", |world| {
         let another = own_uid(world) + 1;
-        with_daemon(world, Some(vec![another]), |socket| async move {
+        with_daemon(world, another, |socket| async move {
             let error = KmsClient::connect(&socket).await.unwrap_err();
             assert!(matches!(error, KmsError::Closed(path) if path == socket));
         });
@@ -141,7 +174,7 @@ fn noise_is_answered_with_a_refusal_and_the_connection_closed() {
     in_a_world(
         "daemon::noise_is_answered_with_a_refusal_and_the_connection_closed",
         |world| {
-            with_daemon(world, None, |socket| async move {
+            with_daemon(world, own_uid(world), |socket| async move {
                 let trailing = [0, 0, 0, 4, 0x82, 0x00, 0x80, 0x00];
                 let digest = [&[0, 0, 0, 50, 0x58, 48][..], &[7; 48]].concat();
                 let huge = (FRAME_MAX as u32 + 1).to_be_bytes();
@@ -167,7 +200,7 @@ fn a_request_that_never_ends_is_cut_off_and_an_idle_connection_is_not() {
     in_a_world(
         "daemon::a_request_that_never_ends_is_cut_off_and_an_idle_connection_is_not",
         |world| {
-            with_daemon(world, None, |socket| async move {
+            with_daemon(world, own_uid(world), |socket| async move {
                 let mut slow = UnixStream::connect(&socket).await.unwrap();
                 let mut idle = UnixStream::connect(&socket).await.unwrap();
                 slow.write_all(&[0, 0]).await.unwrap();
@@ -184,7 +217,7 @@ fn connections_over_the_limit_are_closed_at_once() {
     in_a_world(
         "daemon::connections_over_the_limit_are_closed_at_once",
         |world| {
-            with_daemon(world, None, |socket| async move {
+            with_daemon(world, own_uid(world), |socket| async move {
                 let mut kept = Vec::new();
                 for _ in 0..4 {
                     let mut stream = UnixStream::connect(&socket).await.unwrap();

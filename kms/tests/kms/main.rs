@@ -6,4 +6,5 @@ mod credentials;
 mod daemon;
 mod keys;
 mod opening;
+mod registered;
 mod world;

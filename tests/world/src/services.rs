@@ -61,9 +61,7 @@ impl World {
     /// # Errors
     /// When it does not become ready.
     pub fn start_kms(&mut self) -> Result<(), WorldError> {
-        let config = "socket = \"kms.sock\"\ntoken = \"tokens/issuer.token.toml\"\n\
-                      issuers = [\"issuer.pem\"]\n";
-        self.write("kms.toml", &format!("{config}{}", self.kms_options))?;
+        self.write("kms.toml", &self.kms_config()?)?;
         self.kms = Some(self.serve("obol-kms", "kms", &["serve", "--config", "kms.toml"])?);
         Ok(())
     }

@@ -1,6 +1,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::atomic::AtomicU32,
 };
 
 use crate::{Passenger, Ports, Ran, Service, Terminal, Tool, WorldError, ports::Reservation};
@@ -22,6 +23,8 @@ pub struct World {
     pub(crate) bank: Option<Service>,
     pub(crate) kms_options: String,
     variables: Vec<(String, PathBuf)>,
+    pub(crate) changes: AtomicU32,
+    pub(crate) audit_token: String,
     _reservation: Reservation,
 }
 
@@ -50,6 +53,8 @@ impl World {
             bank: None,
             kms_options: String::new(),
             variables: Vec::new(),
+            changes: AtomicU32::new(0),
+            audit_token: "issuer".to_owned(),
             _reservation: Reservation::of(ports)?,
         })
     }
@@ -62,6 +67,7 @@ impl World {
         let mut world = Self::new(folder, Ports::any())?;
         world.prepare_tokens()?;
         world.make_authorities()?;
+        world.make_registry()?;
         world.certify_services()?;
         for terminal in terminals {
             world.certify_terminal(terminal)?;
@@ -94,6 +100,11 @@ impl World {
     /// The next `obol-kms serve` has these lines in its configuration besides the usual ones.
     pub fn set_kms_options(&mut self, lines: &str) {
         lines.clone_into(&mut self.kms_options);
+    }
+
+    /// The audit log's key is made in this token, and not in the issuer's.
+    pub fn keep_audit_key_in(&mut self, token: &str) {
+        token.clone_into(&mut self.audit_token);
     }
 
     /// The key management daemon, if it runs.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use obol_kms_registry::SpkiId;
 use obol_log::{LogKey, VkeyError, WitnessKey};
 
 #[derive(Subcommand)]
@@ -163,17 +164,31 @@ pub(crate) struct NewWitnessKey {
 
 #[derive(Args)]
 #[command(after_help = "Example:
+  obol-kms audit key --name kms.example/audit --registry keys.registry
   obol-kms audit key --name kms.example/audit --public audit.pem")]
 pub(crate) struct Key {
     /// Name of the log: a URL without scheme
     #[arg(long)]
     pub(crate) name: String,
-    /// Public key on P-256 (PEM, BEGIN PUBLIC KEY)
-    #[arg(long)]
-    pub(crate) public: PathBuf,
+    #[command(flatten)]
+    pub(crate) of: KeyOf,
+    /// SPKI id of the key in the registry [default: the only active one of class audit]
+    #[arg(long, requires = "registry")]
+    pub(crate) spki: Option<SpkiId>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct KeyOf {
+    /// Public key on P-256 (PEM, BEGIN PUBLIC KEY)
+    #[arg(long)]
+    pub(crate) public: Option<PathBuf>,
+    /// Registry that has the key
+    #[arg(long)]
+    pub(crate) registry: Option<PathBuf>,
 }
 
 fn log_key(text: &str) -> Result<LogKey, VkeyError> {

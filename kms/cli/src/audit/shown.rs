@@ -1,6 +1,9 @@
 //! Leaves and keys as they are printed.
 
+use std::path::Path;
+
 use obol_console::{Outcome, read_limited};
+use obol_kms_registry::{ChangeError, Class, Registry, SpkiId, State};
 use obol_log::{Decision, Leaf, LogKey};
 use p256::pkcs8::{DecodePublicKey, EncodePublicKey};
 use serde::Serialize;
@@ -8,6 +11,7 @@ use serde::Serialize;
 use super::arguments::Key;
 use crate::failure::Failure;
 use crate::failure::audit::NotAPublicKey;
+use crate::failure::registry::NotOneAuditKey;
 use crate::output::print_json;
 
 /// Longest PEM file of a public key, bytes.
@@ -88,18 +92,43 @@ impl From<bool> for Print {
 }
 
 pub(super) fn key(arguments: &Key) -> Result<Outcome, Failure> {
-    let path = &arguments.public;
-    let wrong = || NotAPublicKey(path.clone());
-    let pem = String::from_utf8(read_limited(path, PEM_MAX)?).map_err(|_| wrong())?;
-    let public = p256::PublicKey::from_public_key_pem(&pem).map_err(|_| wrong())?;
-    let spki = public.to_public_key_der().map_err(|_| wrong())?;
-    let key = LogKey::from_spki_der(&arguments.name, spki.as_bytes()).ok_or_else(wrong)?;
+    let (path, spki) = match (&arguments.of.public, &arguments.of.registry) {
+        (Some(path), _) => (path, of_file(path)?),
+        (None, Some(path)) => (path, of_registry(path, arguments.spki)?),
+        (None, None) => unreachable!("the command line demands one of them"),
+    };
+    let key =
+        LogKey::from_spki_der(&arguments.name, &spki).ok_or_else(|| NotAPublicKey(path.clone()))?;
     let shown = ShownKey {
         name: key.name().to_owned(),
         key_id: key.key_id().to_string(),
         key: key.to_vkey(),
     };
     shown.print(arguments.json.into())
+}
+
+fn of_file(path: &Path) -> Result<Vec<u8>, Failure> {
+    let wrong = || NotAPublicKey(path.to_path_buf());
+    let pem = String::from_utf8(read_limited(path, PEM_MAX)?).map_err(|_| wrong())?;
+    let public = p256::PublicKey::from_public_key_pem(&pem).map_err(|_| wrong())?;
+    let spki = public.to_public_key_der().map_err(|_| wrong())?;
+    Ok(spki.into_vec())
+}
+
+fn of_registry(path: &Path, wanted: Option<SpkiId>) -> Result<Vec<u8>, Failure> {
+    let registry = Registry::open(path)?;
+    if let Some(spki) = wanted {
+        let key = registry.key(spki)?.ok_or(ChangeError::Unknown(spki))?;
+        return Ok(key.spki_der);
+    }
+    let keys = registry.list()?.into_iter();
+    let mut active: Vec<_> = keys
+        .filter(|key| key.class == Class::Audit && key.state == State::Active)
+        .collect();
+    match (active.pop(), active.len()) {
+        (Some(only), 0) => Ok(only.spki_der),
+        (last, others) => Err(NotOneAuditKey(others + usize::from(last.is_some())).into()),
+    }
 }
 
 fn hex(bytes: &[u8; 32]) -> String {

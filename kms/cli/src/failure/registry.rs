@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use obol_credential::{Malformed, UnixTime};
 use obol_kms_registry::{
-    BackupError, CertifyError, ChangeError, Fault, InvalidLimits, InvalidRoster, InvalidSettings,
-    OpenError, RegisterError, RestoreError, State,
+    BackupError, CertifyError, ChangeError, Class, Fault, InvalidLimits, InvalidRoster,
+    InvalidSettings, OpenError, RegisterError, RestoreError, State,
 };
 
 use crate::failure::Failure;
@@ -13,6 +13,14 @@ use crate::failure::Failure;
 #[derive(Debug, thiserror::Error)]
 #[error("{0} keys of the token answer to that")]
 pub(crate) struct NotOneKey(pub(crate) usize);
+
+#[derive(Debug, thiserror::Error)]
+#[error("keys of class {0} are on no curve")]
+pub(crate) struct NoSuchCurve(pub(crate) Class);
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0} active keys of class audit are registered, wanted one")]
+pub(crate) struct NotOneAuditKey(pub(crate) usize);
 
 #[derive(Debug, thiserror::Error)]
 #[error("the roster is not text")]
@@ -72,6 +80,8 @@ macro_rules! advice {
 
 advice! {
     NotOneKey => failed "`obol-kms token show` lists the keys; give --spki when a label is there twice",
+    NoSuchCurve => refused "this program makes keys for ECDSA",
+    NotOneAuditKey => refused "`obol-kms keys list` shows them; give --spki",
     NotUtf8 => failed "a roster is TOML: [[officers]] with name and public_key, then [quorum]",
     NothingToCancel => refused "`obol-kms keys show` says what state the key is in",
     TokenMissing => failed "give --token, so that the key is destroyed there as well",

@@ -13,6 +13,8 @@ pub(crate) enum Keys {
     List(List),
     /// Show one key and its history
     Show(Show),
+    /// Have a token make a key, and register it
+    Generate(Generate),
     /// Register a key that a token has made
     Register(Register),
     /// Record a key's certificate
@@ -114,6 +116,28 @@ pub(crate) struct Show {
     pub(crate) spki: SpkiId,
     #[command(flatten)]
     pub(crate) plain: Plain,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example:
+  obol-kms keys generate --registry keys.registry --token issuer.token.toml --class audit \\
+      --label audit")]
+pub(crate) struct Generate {
+    #[command(flatten)]
+    pub(crate) plain: Plain,
+    /// Token that makes the key
+    #[arg(long)]
+    pub(crate) token: PathBuf,
+    /// The key's label in the token, for people: 1 to 64 printable ASCII characters
+    #[arg(long)]
+    pub(crate) label: String,
+    /// What the key is for; never changed: access-ca, issuer, tuf-root, tuf-targets, tuf-online,
+    /// audit or ledger-close
+    #[arg(long)]
+    pub(crate) class: Class,
+    /// Most uses in the key's life [default: after the class]
+    #[arg(long)]
+    pub(crate) lifetime_uses: Option<u64>,
 }
 
 #[derive(Args)]

@@ -1,13 +1,15 @@
 //! New registries and new keys.
 
 use obol_console::{Outcome, read_limited};
-use obol_kms::{Curve, KeyPair};
+use obol_kms::x509::IssuerCertificate;
+use obol_kms::{Curve, KeyPair, PublicKey, Token};
 use obol_kms_registry::{
-    Algorithm, Limits, NewKey, Registry, RegistryId, Roster, Settings, SpkiId, certified_key,
+    Algorithm, ChangeError, Class, Limits, NewKey, Registry, RegistryId, Roster, Settings, SpkiId,
+    certified_key,
 };
 
-use crate::failure::{Failure, registry::NotOneKey, registry::NotUtf8};
-use crate::keys::arguments::{Certify, Init, Publish, Register, Which};
+use crate::failure::{Failure, registry::NoSuchCurve, registry::NotOneKey, registry::NotUtf8};
+use crate::keys::arguments::{Certify, Generate, Init, Publish, Register, Which};
 use crate::keys::{now, shown};
 use crate::output::read_certificate;
 use crate::tokens::Modules;
@@ -50,25 +52,68 @@ pub(super) fn register(arguments: &Register) -> Result<Outcome, Failure> {
     let registry = Registry::open(&plain.registry)?;
     let token = Modules::default().open(token)?;
     let pair = the_one(token.keys(), which)?;
-    let spki_der = pair.public.spki_der();
-    let mut limits = Limits::of(*class);
-    if let Some(uses) = lifetime_uses {
-        limits = limits.with_lifetime(*uses)?;
+    let limits = limits(*class, *lifetime_uses)?;
+    let key = new_key(&token, &pair.public, pair.label, *class, limits);
+    let record = registry.register(&key, now())?;
+    shown::key(&record, plain.json)
+}
+
+/// A key that is not registered is discarded again: the command can be repeated.
+pub(super) fn generate(arguments: &Generate) -> Result<Outcome, Failure> {
+    let Generate {
+        plain,
+        token,
+        label,
+        class,
+        lifetime_uses,
+    } = arguments;
+    let registry = Registry::open(&plain.registry)?;
+    let curve = match class.algorithms() {
+        [Algorithm::EcP256, ..] => Curve::P256,
+        [Algorithm::EcP384, ..] => Curve::P384,
+        _ => return Err(NoSuchCurve(*class).into()),
+    };
+    let limits = limits(*class, *lifetime_uses)?;
+    let token = Modules::default().open(token)?;
+    let made = token.generate(curve, label)?;
+    let key = new_key(&token, made.public(), label.clone(), *class, limits);
+    match registry.register(&key, now()) {
+        Ok(record) => shown::key(&record, plain.json),
+        Err(error) => {
+            token.discard(made)?;
+            Err(error.into())
+        }
     }
-    let key = NewKey {
+}
+
+fn limits(class: Class, lifetime_uses: Option<u64>) -> Result<Limits, Failure> {
+    let limits = Limits::of(class);
+    match lifetime_uses {
+        Some(uses) => Ok(limits.with_lifetime(uses)?),
+        None => Ok(limits),
+    }
+}
+
+fn new_key(
+    token: &Token,
+    public: &PublicKey,
+    label: String,
+    class: Class,
+    limits: Limits,
+) -> NewKey {
+    let spki_der = public.spki_der();
+    NewKey {
         spki: SpkiId::of(&spki_der),
         spki_der,
-        class: *class,
-        algorithm: match pair.public.curve() {
+        class,
+        algorithm: match public.curve() {
             Curve::P256 => Algorithm::EcP256,
             Curve::P384 => Algorithm::EcP384,
         },
         token_serial: token.summary().serial.clone(),
-        label: pair.label,
+        label,
         limits,
-    };
-    let record = registry.register(&key, now())?;
-    shown::key(&record, plain.json)
+    }
 }
 
 /// Labels are for people and not unique, so exactly one key must have it.
@@ -90,6 +135,11 @@ pub(super) fn certify(arguments: &Certify) -> Result<Outcome, Failure> {
     let registry = Registry::open(&plain.registry)?;
     let certificate = read_certificate(certificate)?;
     let spki = certified_key(certificate.as_der())?;
+    let known = registry.key(spki)?.ok_or(ChangeError::Unknown(spki))?;
+    if known.class == Class::Issuer {
+        // It will say what the key may sign.
+        IssuerCertificate::read(&certificate)?;
+    }
     let record = registry.certify(spki, certificate.as_der(), now())?;
     shown::key(&record, plain.json)
 }

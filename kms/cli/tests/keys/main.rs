@@ -1,6 +1,7 @@
 //! The registry and its officers as people run them, on a token made with SoftHSM's own tool.
 #![allow(clippy::unwrap_used)] // everything here is a test
 
+mod daemon;
 mod life;
 mod officers;
 mod refusals;

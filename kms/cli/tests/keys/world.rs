@@ -67,6 +67,40 @@ impl World {
         world
     }
 
+    /// A root, an issuer below it in the same token, and the audit log's key, both active; the
+    /// configuration of a daemon and its log's folder. The issuer's SPKI id.
+    pub(crate) fn with_daemon() -> (World, String) {
+        let world = World::with_root();
+        world.done(
+            "issuer create --root-token root.token.toml --root root.pem --token root.token.toml \
+             --operator linea --classes 1 --out issuer.pem",
+        );
+        let issuer = world.registered("register --class issuer --label issuer-linea");
+        world.done("keys certify --registry keys.registry --certificate issuer.pem");
+        let audit = world.registered("generate --class audit --label audit");
+        for key in [&issuer, &audit] {
+            world.done(&format!("keys publish {key} --registry keys.registry"));
+            world.approved(key, "activate", &["alice", "bob"], "");
+        }
+        fs::create_dir(world.path("audit")).unwrap();
+        let uid = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&world.folder).unwrap());
+        let config = format!(
+            "socket = 'kms.sock'\nregistry = 'keys.registry'\nmetrics = 'unix:metrics.sock'\n\
+             [[tokens]]\nfile = 'root.token.toml'\n[[clients]]\nuid = {uid}\nrole = 'issuer'\n\
+             [audit]\nfolder = 'audit'\norigin = 'kms.test/audit'\n"
+        );
+        fs::write(world.path("kms.toml"), config).unwrap();
+        (world, issuer)
+    }
+
+    /// The SPKI id that `keys register` or `keys generate` prints.
+    pub(crate) fn registered(&self, command: &str) -> String {
+        let made = self.json(&format!(
+            "keys {command} --token root.token.toml --registry keys.registry --json"
+        ));
+        made["spki"].as_str().unwrap().to_owned()
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

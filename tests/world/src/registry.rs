@@ -1,0 +1,140 @@
+use std::{fs, os::unix::fs::MetadataExt, sync::atomic::Ordering};
+
+use crate::{World, WorldError};
+
+/// Two officers, who approve what this world asks for.
+const OFFICERS: [&str; 2] = ["alice", "bob"];
+const QUORUM: &str = "[quorum]\nactivate = 2\nunsuspend = 2\ncancel-destruction = 2\ndestroy = 2\n";
+pub(crate) const REGISTRY: &str = "keys.registry";
+/// The name of the key daemon's audit log.
+pub const LOG_ORIGIN: &str = "kms.metro.example/audit";
+
+impl World {
+    /// Makes officers and a registry, and lets the issuer's key and the audit log's key sign.
+    ///
+    /// # Errors
+    /// What `obol-kms` has said.
+    pub fn make_registry(&self) -> Result<(), WorldError> {
+        let kms = self.tool("obol-kms");
+        let mut roster = String::new();
+        for officer in OFFICERS {
+            let key = format!("{officer}.key");
+            let keygen = ["officer", "keygen", "--name", officer, "--key", &key];
+            roster += &kms.succeed(&keygen)?.stdout;
+        }
+        self.write("roster.toml", &(roster + QUORUM))?;
+        // No terminal of this world has to hear of a key first.
+        let times = ["--propagation", "0s", "--tail", "48h"];
+        let init = ["init", "--roster", "roster.toml"];
+        self.keys(&[&init[..], &times].concat())?;
+        let token = ["--token", "tokens/issuer.token.toml"];
+        let issuer = ["register", "--class", "issuer", "--label", "issuer-metro"];
+        let issuer = self.keys(&[&issuer[..], &token].concat())?;
+        self.keys(&["certify", "--certificate", "issuer.pem"])?;
+        self.activate(&issuer)?;
+        self.make_folder("audit")?;
+        let audit = ["generate", "--class", "audit", "--label", "audit"];
+        let file = format!("tokens/{}.token.toml", self.audit_token);
+        let audit = self.keys(&[&audit[..], &["--token", &file]].concat())?;
+        self.activate(&audit)
+    }
+
+    /// Publishes a key and has both officers activate it.
+    ///
+    /// # Errors
+    /// What `obol-kms` has said.
+    pub fn activate(&self, spki: &str) -> Result<(), WorldError> {
+        self.keys(&["publish", spki])?;
+        self.change(spki, "activate")
+    }
+
+    /// Changes a key's state with the approvals of both officers.
+    ///
+    /// # Errors
+    /// What `obol-kms` has said.
+    pub fn change(&self, spki: &str, verb: &str) -> Result<(), WorldError> {
+        let kms = self.tool("obol-kms");
+        let turn = self.changes.fetch_add(1, Ordering::Relaxed);
+        let request = format!("{verb}-{turn}.request");
+        self.keys(&["request", spki, verb, "--out", &request])?;
+        let mut act = vec![verb.to_owned(), spki.to_owned()];
+        act.extend(["--reason", "as planned"].map(str::to_owned));
+        for officer in OFFICERS {
+            let (key, out) = (format!("{officer}.key"), format!("{verb}-{turn}.{officer}"));
+            let approve = ["officer", "approve", "--request", &request, "--yes"];
+            kms.succeed(&[&approve[..], &["--key", &key, "--out", &out]].concat())?;
+            act.extend(["--approval".to_owned(), out]);
+        }
+        let act: Vec<_> = act.iter().map(String::as_str).collect();
+        self.keys(&act).map(drop)
+    }
+
+    /// The SPKI id of the only key of a class.
+    ///
+    /// # Errors
+    /// What `obol-kms` has said, or there is no such key.
+    pub fn key_of_class(&self, class: &str) -> Result<String, WorldError> {
+        let listed = self
+            .tool("obol-kms")
+            .succeed(&["keys", "list", "--registry", REGISTRY])?;
+        let mut lines = listed.stdout.lines();
+        let line = lines.find(|line| line.split(' ').nth(1) == Some(class));
+        line.and_then(|line| line.split(' ').next())
+            .map(str::to_owned)
+            .ok_or_else(|| listed.unexpected())
+    }
+
+    /// The audit log's key, as `obol-kms audit` takes it.
+    ///
+    /// # Errors
+    /// What `obol-kms` has said.
+    pub fn log_key(&self) -> Result<String, WorldError> {
+        let key = ["audit", "key", "--name", LOG_ORIGIN, "--registry", REGISTRY];
+        let shown = self.tool("obol-kms").succeed(&key)?;
+        Ok(shown.stdout.trim().to_owned())
+    }
+
+    /// The configuration of the key daemon on the issuer's token.
+    ///
+    /// # Errors
+    /// When the world's folder cannot be read.
+    pub fn kms_config(&self) -> Result<String, WorldError> {
+        let uid = fs::metadata(&self.folder)
+            .map_err(|error| WorldError::new(error.to_string()))?
+            .uid();
+        let options = &self.kms_options;
+        let another = match self.audit_token.as_str() {
+            "issuer" => String::new(),
+            name => format!("[[tokens]]\nfile = \"tokens/{name}.token.toml\"\nsessions = 1\n"),
+        };
+        Ok(format!(
+            r#"socket = "kms.sock"
+registry = "{REGISTRY}"
+metrics = "unix:kms-metrics.sock"
+{options}[[tokens]]
+file = "tokens/issuer.token.toml"
+{another}[[clients]]
+uid = {uid}
+role = "issuer"
+name = "obol://issuer/main"
+[audit]
+folder = "audit"
+origin = "{LOG_ORIGIN}"
+"#
+        ))
+    }
+
+    fn make_folder(&self, name: &str) -> Result<(), WorldError> {
+        let path = self.path(name);
+        fs::create_dir(&path)
+            .map_err(|error| WorldError::new(format!("{}: {error}", path.display())))
+    }
+
+    /// Runs `obol-kms keys`; the first word it prints, which names the key or the registry.
+    fn keys(&self, arguments: &[&str]) -> Result<String, WorldError> {
+        let command = [&["keys"], arguments, &["--registry", REGISTRY]].concat();
+        let ran = self.tool("obol-kms").succeed(&command)?;
+        let first = ran.stdout.split_whitespace().next();
+        first.map(str::to_owned).ok_or_else(|| ran.unexpected())
+    }
+}
