@@ -7,7 +7,7 @@ SDK = obol-credential obol-tap obol-trust obol-fare obol-verifier-sdk obol-pos-s
 PYTHON = .venv/bin/python
 KRYOPTIC = $(CURDIR)/target/kryoptic/release/libkryoptic_pkcs11.so
 
-.PHONY: demo test test-long bench fuzz setup-demo setup-test check unit e2e interop package kryoptic modules
+.PHONY: install demo test test-long bench fuzz setup-demo setup-test check unit e2e interop package kryoptic modules
 
 demo: setup-demo
 	cargo build --locked --workspace --bins
@@ -52,6 +52,12 @@ bench: setup-demo
 	cargo bench --locked -p obol-bench --bench verify
 	cargo bench --locked -p obol-bench --bench scan
 	cargo bench --locked -p obol-kms --bench sign
+
+# The verifier's C library: make install PREFIX=/usr DESTDIR=/some/image
+PREFIX ?= /usr/local
+install:
+	cargo build --locked --release -p obol-verifier-ffi --target-dir target/ffi
+	verifier-sdk/ffi/install.sh target/ffi/release "$(PREFIX)" "$(DESTDIR)"
 
 SECONDS ?= 60
 fuzz:

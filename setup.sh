@@ -14,6 +14,7 @@ need cc gcc
 need softhsm2-util softhsm2
 need unshare util-linux
 if [ "$purpose" = test ]; then
+    need g++ g++
     need openssl openssl
     need pkcs11-tool opensc
     need curl curl

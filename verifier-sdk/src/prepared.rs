@@ -85,7 +85,6 @@ pub struct Tables<'a> {
 impl<'a> Tables<'a> {
     /// Builds tables in `room`: [`TableSize::room_for`] tells how much takes all `keys`; of less
     /// room the first keys that fit get a table. Costs about six verifications a table.
-    #[must_use]
     pub fn build(size: TableSize, keys: &[IssuerKey], room: &'a mut [Multiple]) -> Self {
         let points = keys.iter().filter_map(|key| key.point().on_p384());
         let points = core::iter::once(&AffinePoint::GENERATOR).chain(points);
@@ -94,18 +93,26 @@ impl<'a> Tables<'a> {
             fill(table, point.into(), size);
             built += table.len();
         }
-        let (generator, keys) = room[..built].split_at(size.multiples().min(built));
-        Self {
-            size,
-            generator,
-            keys,
-        }
+        Self::laid_out(size, &room[..built])
     }
 
     /// How many issuer keys have a table.
     #[must_use]
     pub fn table_count(&self) -> usize {
-        self.keys.len() / self.size.multiples()
+        let tables = self.keys.chunks_exact(self.size.multiples());
+        tables
+            .filter(|table| table[0].0 != AffinePoint::IDENTITY)
+            .count()
+    }
+
+    /// Tables as they lie in `room`: the generator's, then those of keys.
+    fn laid_out(size: TableSize, room: &'a [Multiple]) -> Self {
+        let (generator, keys) = room.split_at(size.multiples().min(room.len()));
+        Self {
+            size,
+            generator,
+            keys,
+        }
     }
 
     /// The table of `key`, when it has one: its first multiple is the key itself.
@@ -118,6 +125,36 @@ impl<'a> Tables<'a> {
             tables: *self,
             multiples,
         })
+    }
+}
+
+/// Room for tables and the tables in it, for a host that keeps them over many scans: `[Multiple; N]`,
+/// `Vec<Multiple>` or `&mut [Multiple]`.
+#[derive(Clone, Debug)]
+pub struct TableRoom<R> {
+    size: TableSize,
+    room: R,
+}
+
+impl<R: AsRef<[Multiple]> + AsMut<[Multiple]>> TableRoom<R> {
+    /// Room without a table, whatever stood there.
+    #[must_use]
+    pub fn new(size: TableSize, mut room: R) -> Self {
+        room.as_mut().fill(Multiple::EMPTY);
+        Self { size, room }
+    }
+
+    /// Builds the tables of `keys` as [`Tables::build`] does, in the place of those before.
+    pub fn build(&mut self, keys: &[IssuerKey]) {
+        let room = self.room.as_mut();
+        room.fill(Multiple::EMPTY);
+        Tables::build(self.size, keys, room);
+    }
+
+    /// The tables that were built last, for [`TrustStore::with_tables`](crate::TrustStore).
+    #[must_use]
+    pub fn tables(&self) -> Tables<'_> {
+        Tables::laid_out(self.size, self.room.as_ref())
     }
 }
 

@@ -85,6 +85,12 @@ impl StatusList {
         Some(byte & 1 << (index % 8) != 0)
     }
 
+    /// The bits as they are: entry n is bit n % 8, from the lowest, of byte n / 8.
+    #[must_use]
+    pub fn bits(&self) -> &[u8] {
+        &self.bits
+    }
+
     /// How many credentials it denies.
     #[must_use]
     pub fn denied(&self) -> usize {
