@@ -144,6 +144,14 @@ impl Certificate {
         to_pem("CERTIFICATE", &self.der)
     }
 
+    /// Common name of the subject, if there is one.
+    #[must_use]
+    pub fn common_name(&self) -> Option<String> {
+        let x509 = self.parse().ok()?;
+        let name = x509.subject().iter_common_name().next()?;
+        name.as_str().ok().map(str::to_owned)
+    }
+
     pub(crate) fn parse(&self) -> Result<X509Certificate<'_>, NotACertificate> {
         X509Certificate::from_der(&self.der)
             .map(|(_, certificate)| certificate)

@@ -21,7 +21,7 @@ pub enum Act {
     IssuerRotation,
     /// A certificate comes back to the token that asked for it.
     CertificateInstall,
-    /// An authority's next revocation list.
+    /// The root's next revocation list.
     RevocationList,
     /// One officer's signature on TUF root metadata, the first or the next.
     TufRoot,

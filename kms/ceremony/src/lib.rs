@@ -20,9 +20,9 @@ pub use approval::{
 pub use event::{Content, EVENT_MAX, Fact, FileHash, Mode, Opened, Outcome};
 pub use hash::{Hash, Words};
 pub use plan::{Environment, InvalidPlan, PLAN_MAX, Plan, PlanToken, Step, is_file_name, step};
-pub use procedure::{to_html, to_markdown};
+pub use procedure::{to_html, to_markdown, to_sentence};
 pub use rehearsal::{Difference, RehearsalRefused, Rehearsed, differences};
 pub use rosters::{CHANGE_MAX, RosterChain, RosterChange, RostersRefused};
-pub use shares::{Share, ShareSheet, SharesRefused, split};
+pub use shares::{Pins, Share, ShareSheet, SharesRefused, split};
 pub use transcript::{Draft, Next, TRANSCRIPT_MAX, Transcript, TranscriptRefused};
 pub use verify::{BUNDLE_FILE_MAX, Bundle, Examiner, Problem, Report, verify};

@@ -172,7 +172,7 @@ fn lines(plan: &Plan) -> Vec<Line> {
         lines.push(line("executor", &does, "the token opens at the first try"));
     }
     for step in plan.steps() {
-        let (does, expects) = said(step);
+        let (does, expects) = to_sentence(step);
         lines.push(line("executor", &does, &expects));
         lines.push(line(
             "witness",
@@ -193,8 +193,9 @@ fn lines(plan: &Plan) -> Vec<Line> {
     lines
 }
 
-/// A step in words.
-pub(crate) fn said(step: &Step) -> (String, String) {
+/// A step in words: what is done, and what is to be seen.
+#[must_use]
+pub fn to_sentence(step: &Step) -> (String, String) {
     match step {
         Step::GenerateKey(step) => (
             format!(

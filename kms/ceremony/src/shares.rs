@@ -13,6 +13,7 @@ const HOLDERS_MAX: usize = 16;
 const SCHEMA: u32 = 1;
 /// Characters of a PIN: 192 bits.
 const PIN_LEN: usize = 32;
+const USER: &[u8] = b"obol token pin";
 
 /// Who holds a share of a token's PIN, and how each share is known to be right.
 ///
@@ -36,6 +37,15 @@ struct Holder {
 pub struct Share {
     number: u8,
     bytes: [u8; 32],
+}
+
+/// The two PINs of a token that the shares make.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pins {
+    /// Of the token's security officer, who could set another PIN.
+    pub security_officer: Zeroizing<String>,
+    /// Of the user: it opens the keys.
+    pub user: Zeroizing<String>,
 }
 
 /// Why shares were refused.
@@ -76,8 +86,8 @@ pub enum SharesRefused {
     },
 }
 
-/// Splits a fresh `secret` among `holders`, so that `threshold` of them make the token's PIN.
-/// Returns the sheet, each holder's share, and the PIN.
+/// Splits a fresh `secret` among `holders`, so that `threshold` of them make the token's PINs.
+/// Returns the sheet, each holder's share, and the PINs.
 ///
 /// # Errors
 /// [`SharesRefused::Threshold`] and [`SharesRefused::Name`].
@@ -85,7 +95,7 @@ pub fn split(
     secret: &Zeroizing<[u8; 32]>,
     threshold: u8,
     holders: &[String],
-) -> Result<(ShareSheet, Vec<Share>, Zeroizing<String>), SharesRefused> {
+) -> Result<(ShareSheet, Vec<Share>, Pins), SharesRefused> {
     check(threshold, holders)?;
     let dealt = Sharks(threshold)
         .dealer(secret.as_slice())
@@ -111,7 +121,11 @@ pub fn split(
             })
             .collect(),
     };
-    Ok((sheet, shares, pin_of(secret)))
+    let pins = Pins {
+        security_officer: pin_of(secret, b"obol token so pin"),
+        user: pin_of(secret, USER),
+    };
+    Ok((sheet, shares, pins))
 }
 
 impl ShareSheet {
@@ -201,7 +215,7 @@ impl ShareSheet {
             .map_err(|_| too_few.clone())?;
         let secret = Zeroizing::new(secret);
         let secret: [u8; 32] = secret.as_slice().try_into().map_err(|_| too_few)?;
-        Ok(pin_of(&Zeroizing::new(secret)))
+        Ok(pin_of(&Zeroizing::new(secret), USER))
     }
 }
 
@@ -251,9 +265,9 @@ fn check(threshold: u8, holders: &[String]) -> Result<(), SharesRefused> {
 }
 
 /// The secret has 256 random bits, so one hash is derivation enough.
-fn pin_of(secret: &Zeroizing<[u8; 32]>) -> Zeroizing<String> {
+fn pin_of(secret: &Zeroizing<[u8; 32]>, context: &[u8]) -> Zeroizing<String> {
     let mut hasher = Sha256::new();
-    hasher.update(b"obol token pin");
+    hasher.update(context);
     hasher.update(secret.as_slice());
     let digest = Zeroizing::new(<[u8; 32]>::from(hasher.finalize()));
     let mut text = BASE64URL_NOPAD.encode(digest.as_slice());
@@ -272,11 +286,13 @@ mod tests {
     #[test]
     fn any_two_of_three_shares_make_the_pin_and_one_does_not() {
         let secret = Zeroizing::new([7; 32]);
-        let (sheet, shares, pin) = split(&secret, 2, &holders()).unwrap();
+        let (sheet, shares, pins) = split(&secret, 2, &holders()).unwrap();
+        let pin = pins.user;
         let sheet = ShareSheet::parse(sheet.to_toml().as_bytes()).unwrap();
         let spoken = |name: &str, at: usize| sheet.share(name, &shares[at].words()).unwrap();
         let two = [spoken("carol", 2), spoken("alice", 0)];
         assert_eq!(sheet.pin(&two).unwrap(), pin);
+        assert_ne!(pins.security_officer, pin);
         let two = [spoken("bob", 1), spoken("carol", 2)];
         assert_eq!(sheet.pin(&two).unwrap(), pin);
         assert_eq!(pin.len(), PIN_LEN);
@@ -311,8 +327,8 @@ mod tests {
             let refused = split(&Zeroizing::new([7; 32]), threshold, &holders());
             let holders = 3;
             assert_eq!(
-                refused.unwrap_err(),
-                SharesRefused::Threshold { threshold, holders }
+                refused.err(),
+                Some(SharesRefused::Threshold { threshold, holders })
             );
         }
     }

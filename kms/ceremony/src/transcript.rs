@@ -18,6 +18,7 @@ pub struct Transcript {
     opened: Opened,
     people: (OfficerKey, OfficerKey),
     entries: Vec<(UnixTime, Content)>,
+    opening: Hash,
     head: Hash,
     steps: Progress,
 }
@@ -182,6 +183,7 @@ impl Transcript {
             people: (opened.executor, opened.witness),
             opened,
             entries: vec![(draft.body.time, draft.body.content)],
+            opening: Hash::of(&bytes),
             head: Hash::of(&bytes),
             steps: Progress::Between(0),
         };
@@ -240,6 +242,7 @@ impl Transcript {
             opened,
             people,
             entries: vec![(body.time, body.content)],
+            opening: Hash::of(bytes),
             head: Hash::of(bytes),
             steps: Progress::Between(0),
         })
@@ -365,6 +368,12 @@ impl Transcript {
     #[must_use]
     pub const fn opened(&self) -> &Opened {
         &self.opened
+    }
+
+    /// Hash of the first event: what tokens remember of this ceremony.
+    #[must_use]
+    pub const fn opening(&self) -> Hash {
+        self.opening
     }
 
     /// Hash of the last event: it fixes all of them.

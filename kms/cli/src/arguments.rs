@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::audit::arguments::Audit;
+use crate::ceremony::arguments::Ceremony;
 use crate::crl::Crl;
 use crate::keys::arguments::Keys;
 use crate::officer::arguments::Officer;
@@ -52,6 +53,9 @@ pub(crate) enum Command {
     /// The audit log, from its files: check it, prove an entry, witness it
     #[command(subcommand)]
     Audit(Audit),
+    /// Key ceremonies: plan, rehearse, approve, run, verify
+    #[command(subcommand)]
+    Ceremony(Ceremony),
     /// Serve typed signing of credentials over a Unix socket
     Serve(Serve),
     /// Hold one token for the daemon that started this process

@@ -1,6 +1,7 @@
 //! What a command says when it fails: the library's error, and what to do about it.
 
 pub(crate) mod audit;
+pub(crate) mod ceremony;
 pub(crate) mod registry;
 
 use std::error::Error;

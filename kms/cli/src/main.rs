@@ -3,6 +3,7 @@
 mod arguments;
 mod audit;
 mod authorities;
+mod ceremony;
 mod certify;
 mod crl;
 mod failure;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Waiver(command) => waiver::run(&command),
         Command::Officer(command) => officer::run(&command),
         Command::Audit(command) => audit::run(&command),
+        Command::Ceremony(command) => ceremony::run(&command),
         Command::Serve(arguments) => serve::serve(&arguments),
         Command::Worker(arguments) => worker::work(&arguments),
     };

@@ -1,7 +1,7 @@
 //! What an officer does: make a key, and approve changes with it.
 
 pub(crate) mod arguments;
-mod key_file;
+pub(crate) mod key_file;
 mod words;
 
 use std::io::{self, BufRead, Write};

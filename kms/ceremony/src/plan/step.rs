@@ -20,7 +20,7 @@ pub enum Step {
     Request(Request),
     /// A certificate comes to its key's token.
     Install(Install),
-    /// An authority signs its next revocation list.
+    /// The root signs its next revocation list.
     IssueCrl(IssueCrl),
     /// TUF metadata is signed.
     SignTuf(SignTuf),
@@ -153,11 +153,9 @@ pub struct Install {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IssueCrl {
-    /// The authority's token.
+    /// The root's token.
     pub token: String,
-    /// Which authority.
-    pub authority: AuthorityName,
-    /// Input: the authority's certificate.
+    /// Input: the root's certificate.
     pub ca: String,
     /// Input: its last list; left out for its first.
     pub previous: Option<String>,
@@ -170,16 +168,6 @@ pub struct IssueCrl {
     pub policy: String,
     /// The list.
     pub out: String,
-}
-
-/// An authority.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AuthorityName {
-    /// The root CA.
-    Root,
-    /// The access CA.
-    AccessCa,
 }
 
 /// Why certificates are revoked (RFC 5280 section 5.3.1).

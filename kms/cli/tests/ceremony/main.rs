@@ -1,0 +1,9 @@
+//! Ceremonies through the shipped binary, on SoftHSM, with people at a pipe.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+mod audit;
+mod interruption;
+mod refusals;
+mod sites;
+mod world;

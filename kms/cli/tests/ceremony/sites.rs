@@ -1,0 +1,155 @@
+//! Every act, over two sites.
+
+use std::fs;
+
+use crate::world::World;
+
+fn hierarchy() -> World {
+    let world = World::with_root_token();
+    world.token("online", "issuer");
+    world.hold("root-generation", "offline", &["root"], &[]);
+    world.hold("issuer-key-request", "online", &["issuer"], &[]);
+    let files = ["root.pem", "issuer-1.csr"];
+    world.hold("issuer-certificate", "offline", &["root"], &files);
+    world
+}
+
+#[test]
+fn an_issuer_is_made_over_two_sites_installed_rotated_revoked_and_its_key_destroyed() {
+    let world = hierarchy();
+    let files = ["issuer-1.csr", "issuer-1.pem", "root.pem"];
+    let bundle = world.hold("issuer-install", "online", &["issuer"], &files);
+    world.holds("issuer-certificate.bundle");
+    world.holds(&bundle);
+    assert_eq!(
+        world.read("issuer-1.pem"),
+        world.read("issuer-1-installed.pem")
+    );
+    // The next key, beside the first.
+    let text = fs::read_to_string(world.template("issuer-key-request")).unwrap();
+    let text = text
+        .replace("issuer-1", "issuer-2")
+        .replace("Issuer 1", "Issuer 2");
+    let ready = world.ready_of(&text, "request-2", "online", &["issuer"], &[]);
+    world.hold_ready(&ready, "online");
+    let files = ["root.pem", "issuer-2.csr", "issuer-1.pem"];
+    let bundle = world.hold("issuer-rotation", "offline", &["root"], &files);
+    world.holds(&bundle);
+    // The first is revoked, on the list after the empty one.
+    world.hold("first-revocation-list", "offline", &["root"], &["root.pem"]);
+    let files = ["root.pem", "root-1.crl", "issuer-1.pem"];
+    let bundle = world.hold("revocation-list", "offline", &["root"], &files);
+    assert!(world.holds(&bundle).contains("number: 2"));
+    // And its key is destroyed.
+    let spki = spki_of(&world, "issuer-1");
+    let text = fs::read_to_string(world.template("key-destruction")).unwrap();
+    let text = text.replace(&"0".repeat(64), &spki);
+    let ready = world.ready_of(&text, "key-destruction", "online", &["issuer"], &[]);
+    let bundle = world.hold_ready(&ready, "online");
+    world.holds(&bundle);
+    assert_eq!(world.keys("online", "issuer"), ["issuer-2"]);
+}
+
+fn spki_of(world: &World, label: &str) -> String {
+    world.keys("online", "issuer");
+    let shown = world.done("online", "token show --token look.token.toml", "");
+    let line = shown.lines().find(|line| line.ends_with(label)).unwrap();
+    line.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn the_access_ca_is_made_over_two_sites() {
+    let world = World::with_root_token();
+    world.token("online", "access");
+    world.hold("root-generation", "offline", &["root"], &[]);
+    world.hold("access-key-request", "online", &["access"], &[]);
+    let bundle = world.hold(
+        "access-ca",
+        "offline",
+        &["root"],
+        &["root.pem", "access.csr"],
+    );
+    world.holds(&bundle);
+    let files = ["access.csr", "access.pem", "root.pem"];
+    let bundle = world.hold("access-install", "online", &["access"], &files);
+    world.holds(&bundle);
+}
+
+#[test]
+fn a_request_changed_on_its_way_and_a_certificate_of_another_key_are_refused() {
+    let world = hierarchy();
+    let text = fs::read_to_string(world.template("issuer-certificate")).unwrap();
+    let files = ["root.pem", "issuer-1.csr"];
+    let ready = world.ready_of(&text, "changed", "offline", &["root"], &files);
+    let csr = text_of(&world, "issuer-1.csr");
+    fs::write(world.path("issuer-1.csr"), csr.replacen("A", "B", 1)).unwrap();
+    let (error, _) = world.refused("offline", &ready.command(), &world.typed(&ready));
+    assert!(error.starts_with("issuer-1.csr has SHA-256 "), "{error}");
+    assert!(!world.path("changed.bundle").exists());
+    fs::write(world.path("issuer-1.csr"), csr).unwrap();
+    // A plan for another name than the request asks for.
+    let other = text.replace("Linea Issuer 1", "Linea Issuer 9");
+    world.fill(&other, "other", "offline", &["root"], &files);
+    world.token("rehearsals", "other");
+    let command = format!(
+        "ceremony rehearse other.plan {} --token root=other.token.toml --out other.rehearsal",
+        crate::world::PEOPLE
+    );
+    let typed = format!("{}\nalice\nwendy\n", crate::world::PIN);
+    let (error, _) = world.refused("rehearsals", &command, &typed);
+    assert_eq!(
+        error,
+        "\"issuer-1.csr\" is not what was asked for: another name or another key"
+    );
+}
+
+fn text_of(world: &World, name: &str) -> String {
+    String::from_utf8(world.read(name)).unwrap()
+}
+
+#[test]
+fn a_roster_changes_by_the_officers_before_and_later_bundles_hold_by_the_first_hash() {
+    let world = World::with_root_token();
+    world.roster(
+        "roster-2.toml",
+        &["alice", "bob", "dave"],
+        &["wendy", "walter"],
+    );
+    let bundle = world.hold("roster-change", "offline", &[], &["roster-2.toml"]);
+    world.holds(&bundle);
+    let text = fs::read_to_string(world.template("root-generation")).unwrap();
+    world.fill(&text, "root-generation", "offline", &["root"], &[]);
+    world.token("rehearsals", "later");
+    let with = |command: &str| {
+        command.replace(
+            "--roster roster.toml",
+            "--roster roster.toml --roster-change roster-2.change",
+        )
+    };
+    let people = "--roster roster.toml --executor dave.key --witness walter.key";
+    let rehearse = format!(
+        "ceremony rehearse root-generation.plan {people} --token root=later.token.toml \
+         --out root-generation.rehearsal"
+    );
+    let initials = "dave\nwalter\n".repeat(4);
+    let typed = format!("{}\n{initials}", crate::world::PIN);
+    world.done("rehearsals", &with(&rehearse), &typed);
+    let request = "ceremony request root-generation.plan --roster roster.toml \
+                   --rehearsal root-generation.rehearsal --out root-generation.request";
+    world.done("offline", &with(request), "");
+    let approvals = world.approvals("root-generation", &["dave", "bob"]);
+    let run = format!(
+        "ceremony run root-generation.plan {people} --rehearsal root-generation.rehearsal \
+         {approvals} --token root=root.token.toml --out root-generation.bundle"
+    );
+    let typed = format!("{}\nyes\n{initials}", crate::world::PIN);
+    // By the first roster alone, dave is nobody.
+    let (error, _) = world.refused("offline", &run, &typed);
+    assert!(error.contains("is no officer of the roster"), "{error}");
+    world.done("offline", &with(&run), &typed);
+    assert!(
+        world
+            .holds("root-generation.bundle")
+            .contains("approved by bob, dave")
+    );
+}
