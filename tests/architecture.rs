@@ -168,3 +168,36 @@ fn every_dependency_has_its_line_in_the_readme() {
         }
     }
 }
+
+#[test]
+fn every_attack_in_the_trust_specification_names_tests_that_exist() {
+    let page = read("docs/spec/trust.md");
+    let table = page.split("## 9. Attacks").nth(1).expect("section 9");
+    let sources: String = [
+        "protocol/trust/tests/tuf/attacks.rs",
+        "protocol/trust/tests/tuf/forms.rs",
+        "protocol/trust/tests/tuf/workflow.rs",
+        "protocol/trust/tests/status_list.rs",
+        "pos-sdk/tests/trust/update.rs",
+        "pos-sdk/tests/trust/power.rs",
+        "issuer/tests/publisher/clients.rs",
+        "tests/interop/test_tuf.py",
+    ]
+    .map(read)
+    .concat();
+    let mut named = 0;
+    for row in table.lines().filter(|line| line.starts_with("| ")).skip(1) {
+        let tests = row.split('|').nth(3).expect("three columns");
+        let mut of_row = 0;
+        for test in tests.split('`').skip(1).step_by(2) {
+            let there = ["fn", "def"]
+                .iter()
+                .any(|word| sources.contains(&format!("{word} {test}(")));
+            assert!(there, "{test}");
+            of_row += 1;
+        }
+        assert!(of_row > 0, "no test beside {row}");
+        named += of_row;
+    }
+    assert!(named >= 26, "{named}");
+}

@@ -9,6 +9,7 @@ mod in_flight;
 mod issuance;
 mod issuer;
 mod metrics;
+pub mod publisher;
 mod register;
 mod shards;
 

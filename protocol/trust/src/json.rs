@@ -1,4 +1,4 @@
-//! JSON without ambiguity, and its canonical form (docs/spec/trust.md section 3).
+//! JSON without ambiguity, and its canonical form (docs/spec/trust.md section 7).
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;

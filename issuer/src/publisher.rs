@@ -1,0 +1,331 @@
+//! The trust repository: a folder that any static server can serve (docs/spec/trust.md section 7).
+//!
+//! ```text
+//!  officers' folder: N.root.json, N.targets.json, bundle ──┐
+//!  register: denied indexes ──▶ status lists ──▶ denylist ─┼─▶ snapshot ─▶ timestamp.json
+//!  platform: fare packs ──────────────────────▶ fares ─────┘    each signed by its online key
+//! ```
+//!
+//! Every file but `timestamp.json` is written once under a name of its own, and `timestamp.json` is
+//! replaced last: whatever a terminal reads, and wherever the power fails, is one whole set.
+
+mod election;
+mod folder;
+mod inputs;
+mod offline;
+mod signer;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+use obol_console::FileError;
+use obol_credential::UnixTime;
+use obol_trust::json::Json;
+use obol_trust::tuf::{
+    Head, Key, Meta, Root, Signature, Signed, Snapshot, TargetFile, Targets, Timestamp,
+    VERSION_MAX, der_of_raw_signature,
+};
+use p256::ecdsa::VerifyingKey;
+use thiserror::Error;
+
+pub use election::{Elected, Election, ElectionError};
+pub use inputs::{EPOCHS_AHEAD, EPOCHS_BACK, Inputs, InputsRefused};
+pub use offline::{Offline, OfflineError, PERIOD_OVERLAP_S};
+pub use signer::{OnlineKeys, OnlineRole, RoleSigner, SignFailed};
+pub use watch::{TICK, publish_while_elected};
+
+use folder::Folder;
+
+/// Life of what is signed online, seconds: 24 h.
+pub const ONLINE_LIFE_S: u32 = 24 * 3600;
+/// After so many seconds a timestamp is signed again, so that terminals learn the time.
+pub const TIMESTAMP_RENEW_S: u32 = 600;
+/// After so many seconds deny list, fares and snapshot are signed again although nothing changed.
+pub const ROLE_RENEW_S: u32 = 3600;
+/// For so many seconds a file that no longer belongs to the newest set stays, for terminals in the
+/// middle of an update.
+pub const KEEP_S: u32 = 3600;
+
+/// 2020-01-01T00:00:00Z: versions are at least the seconds since, so that a repository that is
+/// rebuilt from nothing goes on above what terminals have seen.
+const VERSIONS_SINCE: u32 = 1_577_836_800;
+
+const _: () = assert!(ROLE_RENEW_S < ONLINE_LIFE_S && TIMESTAMP_RENEW_S < ONLINE_LIFE_S);
+
+/// Why nothing was published. The repository stays as it was.
+#[derive(Debug, Error, Diagnostic)]
+pub enum PublishError {
+    /// A file cannot be written or read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(#[from] FileError),
+    /// What the officers signed cannot be used.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Offline(#[from] OfflineError),
+    /// Root or targets do not name our key for a role, or want more than our signature.
+    #[error("the officers' {document} does not let this publisher's key sign for {role} alone")]
+    #[diagnostic(help("compare the configured keys with those that the officers signed"))]
+    NotOurKey {
+        /// Which document.
+        document: &'static str,
+        /// The role.
+        role: OnlineRole,
+    },
+    /// No signature.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Sign(#[from] SignFailed),
+    /// What is to be published breaks a rule.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Inputs(#[from] InputsRefused),
+    /// All versions are used up.
+    #[error("the version of {0} cannot be counted further")]
+    #[diagnostic(help("have the officers rotate the role's key: terminals then forget versions"))]
+    Versions(OnlineRole),
+}
+
+/// A role as it is published now.
+#[derive(Clone, Debug)]
+struct Published<T> {
+    content: T,
+    bytes: Vec<u8>,
+    at: UnixTime,
+}
+
+#[derive(Debug, Default)]
+struct Current {
+    timestamp: Option<Published<Timestamp>>,
+    snapshot: Option<Published<Snapshot>>,
+    denylist: Option<Published<Targets>>,
+    fares: Option<Published<Targets>>,
+}
+
+/// What a publication led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A new timestamp, with this version, stands in the repository.
+    Published(u32),
+    /// The newest one is as new as it has to be.
+    UpToDate,
+}
+
+/// Makes and renews the repository. There is one at a time: see [`Election`].
+#[derive(Debug)]
+pub struct Publisher<S> {
+    folder: Folder,
+    offline: Offline,
+    keys: OnlineKeys<S>,
+    current: Current,
+}
+
+impl<S: RoleSigner> Publisher<S> {
+    /// Publishes into `repository` what officers laid into `offline`, and goes on where an earlier
+    /// publisher stopped. `elected` says that there is no other.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub fn new(
+        _elected: &Elected,
+        repository: &Path,
+        offline: PathBuf,
+        keys: OnlineKeys<S>,
+    ) -> Result<Self, PublishError> {
+        let folder = Folder::open(repository)?;
+        let offline = Offline::new(offline);
+        let current = folder.current(&offline)?;
+        Ok(Self {
+            folder,
+            offline,
+            keys,
+            current,
+        })
+    }
+
+    /// Publishes `inputs` if they changed, or what has to be signed again at `now`.
+    ///
+    /// # Errors
+    /// [`PublishError`]; then the repository stays as it was.
+    pub async fn publish(
+        &mut self,
+        inputs: &Inputs,
+        now: UnixTime,
+    ) -> Result<Outcome, PublishError> {
+        let roots = self.offline.roots(now)?;
+        let (root, _) = roots.last().expect("a chain of roots has a first one");
+        let (targets, targets_bytes) = self.offline.targets(root, now)?;
+        self.check_keys(root, &targets)?;
+        for (root, bytes) in &roots {
+            let name = format!("{}.root.json", root.head.version);
+            self.folder.write_once(&Folder::metadata(&name), bytes)?;
+        }
+        for (path, file) in &targets.targets {
+            let bytes = self.offline.file(path, file)?;
+            self.folder.write_target(path, &bytes)?;
+        }
+        let name = format!("{}.targets.json", targets.head.version);
+        self.folder
+            .write_once(&Folder::metadata(&name), &targets_bytes)?;
+        let files = inputs.denylist()?;
+        let denylist = self.role(OnlineRole::Denylist, files, now).await?;
+        let fares = self.role(OnlineRole::Fares, inputs.fares(), now).await?;
+        let of = |name: &str, version, bytes: &[u8]| (name.to_owned(), Meta::of(version, bytes));
+        let meta = BTreeMap::from([
+            of("targets.json", targets.head.version, &targets_bytes),
+            of(
+                "denylist.json",
+                denylist.content.head.version,
+                &denylist.bytes,
+            ),
+            of("fares.json", fares.content.head.version, &fares.bytes),
+        ]);
+        let snapshot = self.snapshot(meta, now).await?;
+        let outcome = self.timestamp(&snapshot, now).await?;
+        let referenced = [&targets, &denylist.content, &fares.content];
+        self.folder
+            .forget_unreferenced(&snapshot.content, &referenced, now)?;
+        (self.current.denylist, self.current.fares) = (Some(denylist), Some(fares));
+        self.current.snapshot = Some(snapshot);
+        Ok(outcome)
+    }
+
+    fn check_keys(&self, root: &Root, targets: &Targets) -> Result<(), PublishError> {
+        for role in OnlineRole::ALL {
+            let id = Key::p256(self.keys.of(role).key()).id().0;
+            let delegations = targets.delegations.as_ref();
+            let (document, keys) = match role {
+                OnlineRole::Timestamp => ("root", Some(root.role("timestamp"))),
+                OnlineRole::Snapshot => ("root", Some(root.role("snapshot"))),
+                OnlineRole::Denylist | OnlineRole::Fares => {
+                    let of = delegations.and_then(|of| of.role(role.name()));
+                    ("targets", of.map(|role| &role.keys))
+                }
+            };
+            if !keys.is_some_and(|keys| keys.threshold == 1 && keys.keyids.contains(&id)) {
+                return Err(PublishError::NotOurKey { document, role });
+            }
+        }
+        Ok(())
+    }
+
+    async fn role(
+        &mut self,
+        role: OnlineRole,
+        files: BTreeMap<String, Vec<u8>>,
+        now: UnixTime,
+    ) -> Result<Published<Targets>, PublishError> {
+        for (path, bytes) in &files {
+            self.folder.write_target(path, bytes)?;
+        }
+        let file = |(path, bytes): (&String, &Vec<u8>)| (path.clone(), TargetFile::of(bytes));
+        let targets: BTreeMap<_, _> = files.iter().map(file).collect();
+        let before = match role {
+            OnlineRole::Denylist => &self.current.denylist,
+            _ => &self.current.fares,
+        };
+        if let Some(before) = before
+            && before.content.targets == targets
+            && now < before.at.plus(ROLE_RENEW_S)
+        {
+            return Ok(before.clone());
+        }
+        let last = before.as_ref().map(|before| before.content.head.version);
+        let content = Targets {
+            head: Head::new(version(role, last, now)?, now.plus(ONLINE_LIFE_S)),
+            targets,
+            delegations: None,
+        };
+        let bytes = self.sign(role, content.to_json()).await?;
+        let name = format!("{}.{}.json", content.head.version, role.name());
+        self.folder.write_once(&Folder::metadata(&name), &bytes)?;
+        let at = now;
+        Ok(Published { content, bytes, at })
+    }
+
+    async fn snapshot(
+        &mut self,
+        meta: BTreeMap<String, Meta>,
+        now: UnixTime,
+    ) -> Result<Published<Snapshot>, PublishError> {
+        let before = &self.current.snapshot;
+        if let Some(before) = before
+            && before.content.meta == meta
+            && now < before.at.plus(ROLE_RENEW_S)
+        {
+            return Ok(before.clone());
+        }
+        let role = OnlineRole::Snapshot;
+        let last = before.as_ref().map(|before| before.content.head.version);
+        let head = Head::new(version(role, last, now)?, now.plus(ONLINE_LIFE_S));
+        let content = Snapshot { head, meta };
+        let bytes = self.sign(role, content.to_json()).await?;
+        let name = format!("{}.snapshot.json", content.head.version);
+        self.folder.write_once(&Folder::metadata(&name), &bytes)?;
+        let at = now;
+        Ok(Published { content, bytes, at })
+    }
+
+    async fn timestamp(
+        &mut self,
+        snapshot: &Published<Snapshot>,
+        now: UnixTime,
+    ) -> Result<Outcome, PublishError> {
+        let meta = Meta::of(snapshot.content.head.version, &snapshot.bytes);
+        let before = &self.current.timestamp;
+        if let Some(before) = before
+            && before.content.snapshot == meta
+            && now < before.at.plus(TIMESTAMP_RENEW_S)
+        {
+            return Ok(Outcome::UpToDate);
+        }
+        let role = OnlineRole::Timestamp;
+        let last = before.as_ref().map(|before| before.content.head.version);
+        // A clock that was set back does not set back those of the terminals.
+        let signed_at = before.as_ref().and_then(|before| before.content.issued);
+        let issued = signed_at.map_or(now, |signed_at| signed_at.max(now));
+        let content = Timestamp {
+            head: Head::new(version(role, last, now)?, now.plus(ONLINE_LIFE_S)),
+            snapshot: meta,
+            issued: Some(issued),
+        };
+        let bytes = self.sign(role, content.to_json()).await?;
+        self.folder
+            .replace(&Folder::metadata("timestamp.json"), &bytes)?;
+        let version = content.head.version;
+        let at = now;
+        self.current.timestamp = Some(Published { content, bytes, at });
+        Ok(Outcome::Published(version))
+    }
+
+    /// Signed, and verified once more, by the key that terminals will ask.
+    async fn sign(&self, role: OnlineRole, json: Json) -> Result<Vec<u8>, PublishError> {
+        let signer = self.keys.of(role);
+        let canonical = json.canonical();
+        let raw = signer.sign(role, &canonical).await?;
+        let key: &VerifyingKey = signer.key();
+        let wrong = || SignFailed::new(role, "the signature is not that of the role's key".into());
+        let bytes = der_of_raw_signature(&raw)
+            .filter(|der| is_signature(key, &canonical, der))
+            .ok_or_else(wrong)?;
+        let keyid = Key::p256(key).id().0;
+        Ok(Signed::assemble(json, &[Signature { keyid, bytes }]))
+    }
+}
+
+fn is_signature(key: &VerifyingKey, message: &[u8], der: &[u8]) -> bool {
+    use p256::ecdsa::signature::Verifier;
+    p256::ecdsa::Signature::from_der(der).is_ok_and(|made| key.verify(message, &made).is_ok())
+}
+
+fn version(role: OnlineRole, last: Option<u32>, now: UnixTime) -> Result<u32, PublishError> {
+    let by_clock = now.minus(VERSIONS_SINCE).0.max(1);
+    let next = last.map_or(1, |last| last.saturating_add(1));
+    let version = next.max(by_clock);
+    if version > VERSION_MAX {
+        return Err(PublishError::Versions(role));
+    }
+    Ok(version)
+}
