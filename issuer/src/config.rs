@@ -35,6 +35,8 @@ pub struct Config {
     pub published_certificates: Vec<PathBuf>,
     /// Who may ask.
     pub clients: Clients,
+    /// The trust repository, where this issuer stands for publishing it.
+    pub publisher: Option<crate::publisher::Settings>,
 }
 
 /// The PEM files of an mTLS server.

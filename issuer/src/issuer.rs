@@ -134,6 +134,20 @@ impl Issuer {
         }
     }
 
+    /// The keys that status lists are published for, and how many entries each list has.
+    pub(crate) fn listed_keys(&self) -> (Vec<obol_credential::Kid>, u32) {
+        let live = self.live.load();
+        let signing = live.shards.signing().iter().map(|shard| &shard.certificate);
+        let kids = signing.chain(live.shards.published());
+        let kids = kids.map(IssuerCertificate::kid).collect();
+        (kids, live.policy.status_list_size)
+    }
+
+    /// The key management daemon's socket.
+    pub(crate) fn kms_socket(&self) -> &std::path::Path {
+        &self.fixed.kms_socket
+    }
+
     /// The register, for those who publish or back it up.
     #[must_use]
     pub fn register(&self) -> &Register {

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use miette::IntoDiagnostic;
 use obol_console::{Outcome, StopOnStdin, init_logging, unix_now, until_stopped, write_new_pair};
 use obol_credential::UnixTime;
-use obol_issuer::{Config, Issuer, TlsFiles, router};
+use obol_issuer::{Config, Issuer, TlsFiles, publisher, router};
 use obol_transport::{
     ClientAuth, Identity, IdentityError, LiveTls, ServerTls, TrustAnchor, listen, new_identity,
     serve, server_config,
@@ -81,11 +81,17 @@ async fn run_service(path: &Path, stdin: StopOnStdin) -> miette::Result<Outcome>
     println!("ready https://{address}");
     info!(%address, "serving");
     let upkeep = tokio::spawn(upkeep(Arc::clone(&issuer)));
+    let publishing = config
+        .publisher
+        .map(|settings| tokio::spawn(publisher::run(Arc::clone(&issuer), settings, unix_now)));
     let reloading = reload_on_hangup(path.to_owned(), Arc::clone(&issuer), tls.clone());
     let reloading = tokio::spawn(reloading.into_diagnostic()?);
     let router = router(Arc::clone(&issuer), unix_now);
     let served = serve(listener, tls, router, until_stopped(stdin)).await;
     upkeep.abort();
+    if let Some(publishing) = publishing {
+        publishing.abort();
+    }
     reloading.abort();
     served.into_diagnostic()?;
     Ok(Outcome::Done)

@@ -12,7 +12,9 @@
 mod election;
 mod folder;
 mod inputs;
+mod kms;
 mod offline;
+mod service;
 mod signer;
 mod watch;
 
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 use miette::Diagnostic;
 use obol_console::FileError;
 use obol_credential::UnixTime;
+use obol_kms_client::KmsError;
 use obol_trust::json::Json;
 use obol_trust::tuf::{
     Head, Key, Meta, Root, Signature, Signed, Snapshot, TargetFile, Targets, Timestamp,
@@ -30,9 +33,13 @@ use obol_trust::tuf::{
 use p256::ecdsa::VerifyingKey;
 use thiserror::Error;
 
+use crate::register::RegisterError;
+
 pub use election::{Elected, Election, ElectionError};
 pub use inputs::{EPOCHS_AHEAD, EPOCHS_BACK, Inputs, InputsRefused};
+pub use kms::KmsSigner;
 pub use offline::{Offline, OfflineError, PERIOD_OVERLAP_S};
+pub use service::{Settings, run};
 pub use signer::{OnlineKeys, OnlineRole, RoleSigner, SignFailed};
 pub use watch::{TICK, publish_while_elected};
 
@@ -82,10 +89,34 @@ pub enum PublishError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Inputs(#[from] InputsRefused),
+    /// The register cannot be asked.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Register(#[from] RegisterError),
+    /// The list of suspended keys.
+    #[error("{} has a line {line:?}", path.display())]
+    #[diagnostic(help("give one kid a line, 8 hexadecimal digits"))]
+    Suspended {
+        /// The file.
+        path: PathBuf,
+        /// What is no kid.
+        line: String,
+    },
     /// All versions are used up.
     #[error("the version of {0} cannot be counted further")]
     #[diagnostic(help("have the officers rotate the role's key: terminals then forget versions"))]
     Versions(OnlineRole),
+}
+
+/// Why this process does not publish at all.
+#[derive(Debug, Error)]
+pub(crate) enum StandFailed {
+    #[error(transparent)]
+    Election(#[from] ElectionError),
+    #[error(transparent)]
+    Kms(#[from] KmsError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
 }
 
 /// A role as it is published now.

@@ -6,12 +6,14 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
+use obol_kms_client::SpkiId;
 use serde::Deserialize;
 
 use super::templates::Templates;
 use super::{Config, ConfigError, TlsFiles};
 use crate::clients::{Client, Clients, Registration};
 use crate::issuance::Policy;
+use crate::publisher::Settings;
 
 const HOUR_S: u32 = 3600;
 const DAY_S: u32 = 24 * HOUR_S;
@@ -45,6 +47,19 @@ pub(super) struct Raw {
     tls: RawTls,
     keys: RawKeys,
     clients: Vec<RawClient>,
+    publisher: Option<RawPublisher>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPublisher {
+    repository: PathBuf,
+    offline: PathBuf,
+    state: PathBuf,
+    timestamp: String,
+    snapshot: String,
+    denylist: String,
+    fares: String,
 }
 
 #[derive(Deserialize)]
@@ -142,6 +157,31 @@ impl Raw {
             signing_certificates: signing(self.keys.signing, folder)?,
             published_certificates: self.keys.published.iter().map(|p| folder.join(p)).collect(),
             clients: clients(&self.clients, self.daily_quota)?,
+            publisher: match self.publisher {
+                Some(raw) => Some(raw.check(folder)?),
+                None => None,
+            },
+        })
+    }
+}
+
+impl RawPublisher {
+    fn check(&self, folder: &Path) -> Result<Settings, ConfigError> {
+        let key = |name: &'static str, text: &str| {
+            let expected = "64 lower-case hexadecimal digits";
+            text.parse::<SpkiId>()
+                .map_err(|_| value(name, text, expected))
+        };
+        Ok(Settings {
+            repository: folder.join(&self.repository),
+            offline: folder.join(&self.offline),
+            state: folder.join(&self.state),
+            keys: [
+                key("timestamp", &self.timestamp)?,
+                key("snapshot", &self.snapshot)?,
+                key("denylist", &self.denylist)?,
+                key("fares", &self.fares)?,
+            ],
         })
     }
 }

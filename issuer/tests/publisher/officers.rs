@@ -1,5 +1,7 @@
 //! Officers with software keys, and the folders of one deployment.
 
+#![allow(dead_code)] // each of the tests that share this needs a part of it
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

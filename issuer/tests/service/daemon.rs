@@ -33,13 +33,29 @@ impl Key {
 
     fn answer(&self, request: Request) -> Answer {
         match request {
-            Request::Keys => Answer::Keys(vec![WireKey {
-                spki_der: self.spki_der.clone().into(),
-                algorithm: Algorithm::Esp384.cose_id(),
-                class: KeyClass::Issuer,
-                state: KeyState::Active,
-            }]),
-            Request::Sign { payload, .. } => self.sign(&payload),
+            Request::Keys => {
+                let issuer = WireKey {
+                    spki_der: self.spki_der.clone().into(),
+                    algorithm: Algorithm::Esp384.cose_id(),
+                    class: KeyClass::Issuer,
+                    state: KeyState::Active,
+                };
+                let online = ONLINE_SEEDS.map(|seed| WireKey {
+                    spki_der: spki_of(&online_key(seed)).into(),
+                    algorithm: Algorithm::Esp256.cose_id(),
+                    class: KeyClass::TufOnline,
+                    state: KeyState::Active,
+                });
+                Answer::Keys(std::iter::once(issuer).chain(online).collect())
+            }
+            Request::Sign { key, payload, .. } => {
+                let online = ONLINE_SEEDS.map(online_key);
+                let named = |online: &&OnlineKey| SpkiId::of(&spki_of(online)).0 == *key;
+                match online.iter().find(named) {
+                    Some(online) => sign_metadata(online, &payload),
+                    None => self.sign(&payload),
+                }
+            }
             Request::Status => Answer::Refused {
                 code: RefusalKind::BadRequest,
                 reason: "this daemon has no tokens".to_owned(),
@@ -59,6 +75,33 @@ impl Key {
             signature: ByteVec::from(signature.to_bytes().to_vec()),
             leaf: 0,
         }
+    }
+}
+
+/// The keys of the trust repository's online roles.
+pub(crate) const ONLINE_SEEDS: [u8; 4] = [4, 5, 7, 8];
+type OnlineKey = p256::ecdsa::SigningKey;
+
+fn online_key(seed: u8) -> OnlineKey {
+    OnlineKey::from_slice(&[seed; 32]).unwrap()
+}
+
+fn spki_of(key: &OnlineKey) -> Vec<u8> {
+    const HEAD: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
+    [HEAD, key.verifying_key().to_sec1_point(false).as_bytes()].concat()
+}
+
+/// SPKI ids of the online keys, as the configuration names them.
+pub(crate) fn online_ids() -> [String; 4] {
+    ONLINE_SEEDS.map(|seed| SpkiId::of(&spki_of(&online_key(seed))).to_string())
+}
+
+fn sign_metadata(key: &OnlineKey, canonical: &[u8]) -> Answer {
+    obol_trust::json::Json::parse(canonical, 1 << 20).unwrap();
+    let signature: p256::ecdsa::Signature = key.sign(canonical);
+    Answer::Signed {
+        signature: ByteVec::from(signature.to_bytes().to_vec()),
+        leaf: 0,
     }
 }
 

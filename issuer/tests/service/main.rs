@@ -4,6 +4,7 @@
 
 mod daemon;
 mod process;
+mod publishing;
 mod repeats;
 mod standing;
 mod wide;

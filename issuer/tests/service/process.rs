@@ -11,15 +11,15 @@ use crate::world::{Caller, Phone, SUBJECT, World, json_of, today};
 
 const KEY: (&str, &str) = ("Idempotency-Key", "order-7");
 /// Long enough for any machine; nothing waits for it in vain.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Service {
+pub(crate) struct Service {
     child: Child,
     address: String,
 }
 
 impl Service {
-    fn start(world: &World) -> Self {
+    pub(crate) fn start(world: &World) -> Self {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -39,7 +39,7 @@ impl Service {
         Self { child, address }
     }
 
-    fn caller(&self, world: &World, identity: &Identity) -> Caller {
+    pub(crate) fn caller(&self, world: &World, identity: &Identity) -> Caller {
         let base = self.address.replace("127.0.0.1", "localhost");
         let http = HttpsClient::new(&world.anchor(), Some(identity.clone()));
         Caller { base, http }
@@ -82,11 +82,11 @@ async fn logged(world: &World, text: &str) {
     }
 }
 
-fn asked(number: u32) -> Value {
+pub(crate) fn asked(number: u32) -> Value {
     Phone::numbered(number).asks_at(SUBJECT, today())
 }
 
-fn world_and_platform() -> (World, Identity) {
+pub(crate) fn world_and_platform() -> (World, Identity) {
     let world = World::new();
     world.certify_for_today();
     let platform = world.identity("platform", "obol://platform/main");
