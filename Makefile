@@ -40,6 +40,7 @@ modules: setup-test kryoptic
 
 test-long: test
 	cargo nextest run --locked -p obol-verifier-sdk --run-ignored only
+	cargo nextest run --locked -p obol-pos-sdk --run-ignored only --no-capture
 
 interop: .venv
 	cargo build --locked --workspace --bins

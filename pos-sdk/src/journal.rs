@@ -5,13 +5,16 @@ mod clock;
 mod error;
 mod file;
 mod refusals;
+mod repair;
+mod salvage;
 mod schema;
+mod seal;
 mod tidy;
 mod uplink;
 mod writer;
 
 use std::ops::{Deref, DerefMut};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use obol_credential::{Cti, Encoded, Kid, UnixTime};
 use obol_tap::{Epoch, FareCharged, Head, TapRecord, TerminalName};
@@ -22,7 +25,9 @@ pub use clock::StoredClock;
 pub use error::{AcknowledgementRefused, JournalError};
 pub use file::{JournalFile, StoredRecord};
 pub use refusals::{REFUSALS_MAX, StoredRefusal};
+pub use repair::{Exported, Repaired, export, repair};
 use schema::Content;
+pub use seal::{KeyFault, SealError, SealedSegment, Sealing, Seals, SegmentKey};
 use writer::Writer;
 
 /// A terminal's journal, open to take rides: one process at a time, while others may read it and
@@ -254,11 +259,11 @@ impl Journal {
     /// # Errors
     /// [`JournalError`] when the journal cannot be read.
     pub fn recorded(&self, code: &CodeIdentity) -> Result<Recorded, JournalError> {
-        let found: Option<(Vec<u8>, bool)> = self
+        let found: Option<(Option<Vec<u8>>, bool)> = self
             .connection
             .prepare_cached(
                 "SELECT record.bytes, granted.seq IS NOT NULL
-                 FROM code JOIN record ON record.seq = code.seq
+                 FROM code LEFT JOIN record ON record.seq = code.seq
                  LEFT JOIN granted ON granted.seq = code.seq
                  WHERE cti = ?1 AND kid = ?2 AND issued_at = ?3 AND nonce = ?4",
             )
@@ -271,8 +276,9 @@ impl Journal {
             .map_err(self.file.failed("read"))?;
         match found {
             None => Ok(Recorded::No),
-            Some((_, true)) => Ok(Recorded::Granted),
-            Some((bytes, false)) => {
+            // Known, and by now with the platform alone.
+            Some((_, true) | (None, _)) => Ok(Recorded::Granted),
+            Some((Some(bytes), false)) => {
                 let record = self.file.decode(&bytes)?;
                 Ok(Recorded::Unopened(Durable { record }))
             }
@@ -311,4 +317,11 @@ impl Journal {
         self.tail = Some(tail);
         Ok(tail)
     }
+}
+
+/// The file beside a journal that has this at the end of its name.
+fn companion(path: &Path, suffix: &str) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(suffix);
+    PathBuf::from(beside)
 }

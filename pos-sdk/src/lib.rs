@@ -9,12 +9,14 @@ mod rules;
 mod terminal;
 mod trust;
 mod upload;
+mod wording;
 
 pub use belief::Belief;
 pub use clock::{ClockCheck, ClockFloor, JOURNAL_TRUST_S};
 pub use journal::{
-    AcknowledgementRefused, Durable, Granted, Journal, JournalError, JournalFile, REFUSALS_MAX,
-    Recorded, StoredClock, StoredRecord, StoredRefusal, Uses,
+    AcknowledgementRefused, Durable, Exported, Granted, Journal, JournalError, JournalFile,
+    KeyFault, REFUSALS_MAX, Recorded, Repaired, SealError, SealedSegment, Sealing, Seals,
+    SegmentKey, StoredClock, StoredRecord, StoredRefusal, Uses, export, repair,
 };
 pub use obol_credential::{RefusalCode, UnixTime};
 pub use obol_fare::{Currency, FarePack};
@@ -32,3 +34,4 @@ pub use trust::{
     TrustSource, TrustState, TrustStorage, TrustUpdater, UpdateError, status_list_path,
 };
 pub use upload::{KeyUnusable, SegmentSigner, Uplink, UploadError, Uploaded, upload};
+pub use wording::{Language, Wording, wording};

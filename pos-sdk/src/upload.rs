@@ -1,5 +1,5 @@
 use miette::Diagnostic;
-use obol_tap::{Acknowledgement, SpkiId, TerminalKey, UnsignedSegment};
+use obol_tap::{Acknowledgement, SpkiId, TerminalKey};
 use p256::{
     SecretKey,
     ecdsa::{Signature, SigningKey, signature::Signer},
@@ -7,7 +7,9 @@ use p256::{
 };
 use thiserror::Error;
 
-use crate::{AcknowledgementRefused, JournalError, JournalFile};
+use crate::{
+    AcknowledgementRefused, JournalError, JournalFile, KeyFault, SealError, Sealing, SegmentKey,
+};
 
 /// The way to the platform.
 pub trait Uplink {
@@ -22,10 +24,10 @@ pub trait Uplink {
     fn send(&mut self, segment: &[u8]) -> Result<Acknowledgement, Self::Error>;
 }
 
-/// Signs segments with the key of the terminal's TLS certificate.
+/// Signs segments with the key of the terminal's TLS certificate, held in a file.
 pub struct SegmentSigner {
     key: SigningKey,
-    id: SpkiId,
+    public: TerminalKey,
 }
 
 /// The text is not a P-256 private key.
@@ -44,22 +46,31 @@ impl SegmentSigner {
         let key = SigningKey::from(secret);
         let point = key.verifying_key().to_sec1_point(false);
         let public = TerminalKey::from_sec1(point.as_bytes()).ok_or(KeyUnusable)?;
-        Ok(Self {
-            key,
-            id: public.id(),
-        })
+        Ok(Self { key, public })
     }
 
-    fn sign(&self, segment: &UnsignedSegment) -> Vec<u8> {
-        let signature: Signature = self.key.sign(&segment.signature_input(self.id));
-        segment.assemble(self.id, &signature.to_bytes().into())
+    /// The public half, by which the seals are checked.
+    #[must_use]
+    pub fn public(&self) -> &TerminalKey {
+        &self.public
+    }
+}
+
+impl SegmentKey for SegmentSigner {
+    fn id(&self) -> SpkiId {
+        self.public.id()
+    }
+
+    fn sign(&self, input: &[u8]) -> Result<[u8; 64], KeyFault> {
+        let signature: Signature = self.key.sign(input);
+        Ok(signature.to_bytes().into())
     }
 }
 
 impl std::fmt::Debug for SegmentSigner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SegmentSigner")
-            .field("id", &self.id)
+            .field("id", &self.public.id())
             .finish_non_exhaustive()
     }
 }
@@ -80,6 +91,9 @@ pub enum UploadError<E> {
     /// The journal failed.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The records could not be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// The segment was not acknowledged.
     #[error("the segment from record {first_seq} on was not acknowledged")]
     Uplink {
@@ -93,30 +107,33 @@ pub enum UploadError<E> {
     Refused(#[from] AcknowledgementRefused),
 }
 
-/// Uploads everything behind the watermark, segment after segment. The watermark moves only after
-/// each acknowledgement was compared with the journal; nothing is deleted.
+/// Uploads everything behind the watermark, segment after segment, sealing what is not sealed yet.
+/// The watermark moves only after each acknowledgement was compared with the journal. An upload that
+/// is cut off goes on where it stood, with the same bytes.
 ///
 /// # Errors
 /// [`UploadError`], after which the same call can be made again.
 pub fn upload<U: Uplink>(
     journal: &mut JournalFile,
-    signer: &SegmentSigner,
+    key: &dyn SegmentKey,
     uplink: &mut U,
 ) -> Result<Uploaded, UploadError<U::Error>> {
-    let from = journal.watermark()?;
-    let mut watermark = from;
-    while let Some(segment) = journal.next_segment()? {
-        let acknowledgement =
-            uplink
-                .send(&signer.sign(&segment))
-                .map_err(|source| UploadError::Uplink {
-                    first_seq: watermark + 1,
-                    source,
-                })?;
-        watermark = journal.acknowledge(watermark + 1, &acknowledgement)?;
+    let mut uploaded = Uploaded {
+        records: 0,
+        watermark: journal.watermark()?,
+    };
+    loop {
+        let Some(segment) = journal.next_sealed(key.id())? else {
+            if journal.seal(key, Sealing::All)? == 0 {
+                return Ok(uploaded);
+            }
+            continue;
+        };
+        let first_seq = segment.first_seq;
+        let acknowledgement = uplink
+            .send(&segment.bytes)
+            .map_err(|source| UploadError::Uplink { first_seq, source })?;
+        uploaded.watermark = journal.acknowledge(first_seq, &acknowledgement)?;
+        uploaded.records += uploaded.watermark + 1 - first_seq;
     }
-    Ok(Uploaded {
-        records: watermark - from,
-        watermark,
-    })
 }

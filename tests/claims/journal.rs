@@ -44,7 +44,7 @@ fn a_flipped_byte_names_its_record_and_drops_nothing() {
         );
         assert_eq!(
             help,
-            "take the terminal out of service and keep the file: every other record is still in it"
+            "run `obol-pos journal repair`: it keeps this file and says what it could not bring back"
         );
         assert_eq!(
             fs::read(&journal).unwrap(),

@@ -1,12 +1,15 @@
 #![doc = include_str!("../README.md")]
 
 mod clock;
+mod explain;
 mod folder;
 mod identity;
 mod journal;
 mod picture;
 mod say;
 mod scan;
+mod selftest;
+mod serve;
 mod sync;
 mod synced;
 mod trust;
@@ -48,6 +51,30 @@ enum Command {
     },
     /// Take boarding codes from standard input, one a line, as a scanner types them
     Type,
+    /// Show a page on loopback that takes codes from a scanner or a picture
+    Serve {
+        /// The port; 0 lets the system choose
+        #[arg(long, default_value_t = 8400)]
+        port: u16,
+    },
+    /// Check that a scanner hands over what a code says
+    Selftest {
+        /// Compare what the scanner types into standard input
+        #[arg(long = "type", conflicts_with = "write")]
+        typed: bool,
+        /// Write the test code out as a PNG, to be scanned
+        #[arg(long, value_name = "FILE.png")]
+        write: Option<PathBuf>,
+    },
+    /// Say what a refusal code means and what to do
+    Explain {
+        /// Its name or number
+        #[arg(value_name = "CODE")]
+        code: String,
+        /// The language
+        #[arg(long, value_enum, default_value_t)]
+        lang: explain::Lang,
+    },
     /// Upload the rides that the platform does not hold yet
     Upload,
     /// Look at the journal
@@ -65,8 +92,8 @@ fn main() -> ExitCode {
     } else {
         Format::Text
     };
-    if let Command::Trust(trust) = &arguments.command {
-        return run(Ok(trust::run(trust, format)));
+    if let Some(done) = without_folder(&arguments.command, format) {
+        return run(done);
     }
     let Some(dir) = arguments.dir else {
         let missing = "the terminal's folder is missing: give --dir DIR before the command";
@@ -77,14 +104,33 @@ fn main() -> ExitCode {
     run(execute(&arguments.command, &Folder::new(dir), format))
 }
 
+/// The commands that look at no terminal; `None` for all others.
+fn without_folder(command: &Command, format: Format) -> Option<miette::Result<Outcome>> {
+    match command {
+        Command::Trust(trust) => Some(Ok(trust::run(trust, format))),
+        Command::Selftest { typed: true, .. } => {
+            Some(selftest::typed(std::io::stdin().lock(), format))
+        }
+        Command::Selftest {
+            write: Some(path), ..
+        } => Some(selftest::write(path)),
+        Command::Selftest { .. } => Some(selftest::picture(format)),
+        Command::Explain { code, lang } => Some(explain::explain(code, *lang, format)),
+        _ => None,
+    }
+}
+
 fn execute(command: &Command, folder: &Folder, format: Format) -> miette::Result<Outcome> {
     match command {
         Command::Identity => identity::make(folder, format),
         Command::Sync => sync::sync(folder, format),
         Command::Scan { picture } => scan::picture(folder, picture, format),
         Command::Type => scan::typed(folder, std::io::stdin().lock(), format),
+        Command::Serve { port } => serve::serve(folder, *port, format),
         Command::Upload => upload::run(folder, format),
         Command::Journal(command) => journal::run(folder, command, format),
-        Command::Trust(trust) => Ok(trust::run(trust, format)),
+        Command::Trust(_) | Command::Selftest { .. } | Command::Explain { .. } => {
+            unreachable!("done before a folder was asked for")
+        }
     }
 }

@@ -13,7 +13,7 @@ use rxing::{BarcodeFormat, helpers::detect_in_luma};
 use thiserror::Error;
 
 /// Bytes of the largest picture file.
-const FILE_MAX: usize = 8 * 1024 * 1024;
+pub(crate) const FILE_MAX: usize = 8 * 1024 * 1024;
 /// Pixels of the largest picture.
 const PIXELS_MAX: u64 = 16_000_000;
 /// Bytes that the PNG decoder may hold beside the pixels.
@@ -51,6 +51,13 @@ pub(crate) fn read_code(path: &Path) -> miette::Result<String> {
     let picture = decode(path, &bytes)?;
     let text = find_code(picture).ok_or_else(|| PictureError::NoCode { path: path.into() })?;
     Ok(text)
+}
+
+/// The text of the QR code in a PNG; `None` when it is no PNG within the limits or shows none.
+pub(crate) fn read_code_of(bytes: &[u8]) -> Option<String> {
+    decode(Path::new("the picture"), bytes)
+        .ok()
+        .and_then(find_code)
 }
 
 /// One byte of brightness for each pixel, row after row.

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use miette::IntoDiagnostic;
-use obol_pos_sdk::{Currency, Granted, Refusal, RefusalCode};
+use obol_pos_sdk::{Currency, Granted, Language, Refusal, wording};
 use serde::Serialize;
 
 /// How results are written.
@@ -82,7 +82,7 @@ pub(crate) fn refused(format: Format, refusal: &Refusal) -> miette::Result<()> {
         rule: refusal.rule,
     };
     result(format, &format!("REFUSED {refusal}"), &value)?;
-    eprintln!("help: {}", advice(refusal.code));
+    eprintln!("help: {}", wording(refusal.code, Language::En).todo);
     Ok(())
 }
 
@@ -99,31 +99,4 @@ pub(crate) fn ignored(format: Format) -> miette::Result<()> {
 /// Minor units with two decimals: the currencies of transit that we know have two.
 pub(crate) fn minor(amount: u32) -> String {
     format!("{}.{:02}", amount / 100, amount % 100)
-}
-
-/// What the person in front of the terminal, or behind it, can do.
-fn advice(code: RefusalCode) -> &'static str {
-    use RefusalCode as Code;
-    match code {
-        Code::Malformed | Code::UnknownScheme => "show the boarding code of the operator's app",
-        Code::UnknownKey | Code::OutOfScope => {
-            "the code is of another operator or class, or this terminal needs `sync`"
-        }
-        Code::KeySuspended | Code::Denied | Code::CredExpired | Code::StatusMissing => {
-            "the app needs a fresh credential: go online with the phone and try again"
-        }
-        Code::IssuerSig | Code::DeviceSig => "the code was not made by the operator's app",
-        Code::CodeStale => "the code is too old: show a fresh one",
-        Code::CodeFuture => "the phone's clock is ahead: set it by the network",
-        Code::Duplicate => "this code has paid for one ride: show a fresh one",
-        Code::Passback => "the phone has just paid here; wait, or pay with another one",
-        Code::Velocity => {
-            "the phone has paid for too many rides here; wait, or pay with another one"
-        }
-        Code::Cap => "the fare is higher than this credential may pay",
-        Code::FareUnknown => "run `sync` so that the terminal has a fare for today and this class",
-        Code::ClockFault => "set the terminal's clock, then run `sync`",
-        Code::BundleExpired => "run `sync` while the issuer is reachable",
-        _ => "look at the error below and at the terminal's disk",
-    }
 }

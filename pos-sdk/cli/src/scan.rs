@@ -47,7 +47,7 @@ pub(crate) fn typed(
 }
 
 /// A line with its end, or its first [`LINE_MAX`] bytes. `None` at the end.
-fn next_line(keys: &mut impl BufRead) -> std::io::Result<Option<Vec<u8>>> {
+pub(crate) fn next_line(keys: &mut impl BufRead) -> std::io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     keys.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)?;
     if line.len() as u64 == LINE_MAX && !line.ends_with(b"\n") {

@@ -1,6 +1,8 @@
 use miette::{Diagnostic, IntoDiagnostic};
 use obol_console::Outcome;
-use obol_pos_sdk::{Acknowledgement, SegmentSigner, Uplink, UploadError, upload};
+use obol_pos_sdk::{
+    Acknowledgement, KeyFault, Provisioning, SealError, SegmentSigner, Uplink, UploadError, upload,
+};
 use obol_transport::{Bytes, HttpsClient, Problem, TransportError};
 use serde::Serialize;
 use thiserror::Error;
@@ -30,6 +32,11 @@ enum HttpUplinkError {
     #[diagnostic(help("check that platform and terminal are of the same release"))]
     WrongReply(String),
 }
+
+#[derive(Debug, Error, Diagnostic)]
+#[error("the rides cannot be sealed")]
+#[diagnostic(help("nothing is lost: look at the terminal's key, then upload again"))]
+struct KeySilent(#[source] KeyFault);
 
 /// The way to the platform over mutual TLS.
 struct HttpUplink {
@@ -64,7 +71,7 @@ struct Done {
 /// Uploads everything behind the watermark.
 pub(crate) fn run(folder: &Folder, format: Format) -> miette::Result<Outcome> {
     let provisioning = folder.provisioning()?;
-    let signer = SegmentSigner::from_pkcs8_pem(&read_text(&provisioning.key, KEY_FILE_MAX)?)?;
+    let signer = signer(&provisioning)?;
     let (anchor, identity) = credentials(&provisioning)?;
     let mut journal = folder.journal(&provisioning)?;
     let mut uplink = HttpUplink {
@@ -89,10 +96,18 @@ pub(crate) fn run(folder: &Folder, format: Format) -> miette::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// The terminal's key, from its file.
+pub(crate) fn signer(provisioning: &Provisioning) -> miette::Result<SegmentSigner> {
+    let pem = read_text(&provisioning.key, KEY_FILE_MAX)?;
+    Ok(SegmentSigner::from_pkcs8_pem(&pem)?)
+}
+
 fn report(error: UploadError<HttpUplinkError>) -> miette::Report {
     match error {
         UploadError::Journal(error) => error.into(),
         UploadError::Refused(error) => error.into(),
+        UploadError::Seal(SealError::Journal(error)) => error.into(),
+        UploadError::Seal(SealError::Key(fault)) => KeySilent(fault).into(),
         UploadError::Uplink { source, .. } => source.into(),
     }
 }

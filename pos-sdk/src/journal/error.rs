@@ -61,7 +61,7 @@ pub enum JournalError {
     /// The stored bytes are not those that were written.
     #[error("the journal {} is damaged at record {seq}: {what}", path.display())]
     #[diagnostic(help(
-        "take the terminal out of service and keep the file: every other record is still in it"
+        "run `obol-pos journal repair`: it keeps this file and says what it could not bring back"
     ))]
     Damaged {
         /// The journal.
@@ -74,7 +74,7 @@ pub enum JournalError {
     /// Damage outside the records.
     #[error("the journal {} is damaged outside its records: {what}", path.display())]
     #[diagnostic(help(
-        "take the terminal out of service and keep the file: its records can still be read out"
+        "run `obol-pos journal repair`: it keeps this file and says what it could not bring back"
     ))]
     DamagedFile {
         /// The journal.

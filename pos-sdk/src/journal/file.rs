@@ -47,12 +47,19 @@ impl JournalFile {
         path: &Path,
         terminal: &TerminalName,
     ) -> Result<(Self, Tail), JournalError> {
+        let file = Self::open_damaged(path, terminal)?;
+        schema::sync_what_was_found(&file.connection).map_err(file.failed("open"))?;
+        let tail = file.check_end()?;
+        Ok((file, tail))
+    }
+
+    /// Opens a file whose records may be anything: to read out what is left.
+    pub(super) fn open_damaged(path: &Path, terminal: &TerminalName) -> Result<Self, JournalError> {
         let failed = |source| JournalError::of(path.to_owned(), "open", source);
         let connection = schema::connect(path).map_err(failed)?;
         if schema::content(&connection).map_err(failed)? != Content::Journal {
             return Err(JournalError::NotAJournal { path: path.into() });
         }
-        schema::sync_what_was_found(&connection).map_err(failed)?;
         let (found, epoch): (String, [u8; 8]) = connection
             .query_row("SELECT terminal, epoch FROM journal", [], |row| {
                 Ok((row.get(0)?, row.get(1)?))
@@ -65,15 +72,13 @@ impl JournalFile {
                 found,
             });
         }
-        let file = Self {
+        Ok(Self {
             connection,
             path: path.to_owned(),
             terminal: terminal.clone(),
             epoch: Epoch(epoch),
             suspect: Cell::new(false),
-        };
-        let tail = file.check_end()?;
-        Ok((file, tail))
+        })
     }
 
     /// Up to `limit` records from `first_seq` on.

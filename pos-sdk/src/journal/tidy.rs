@@ -63,7 +63,6 @@ impl JournalFile {
             for sql in [
                 "DELETE FROM record WHERE seq <= ?1",
                 "DELETE FROM granted WHERE seq <= ?1",
-                "DELETE FROM lost WHERE seq <= ?1",
                 "DELETE FROM seal WHERE last_seq <= ?1",
             ] {
                 self.connection

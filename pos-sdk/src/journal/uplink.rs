@@ -1,35 +1,11 @@
-//! What the platform holds of the journal, and what it is sent next.
+//! What the platform holds of the journal.
 
-use obol_tap::{Acknowledgement, Head, RecordStatus, SEGMENT_RECORDS_MAX, UnsignedSegment};
+use obol_tap::{Acknowledgement, Head, RecordStatus};
 use rusqlite::{Transaction, TransactionBehavior, params};
 
 use super::{AcknowledgementRefused, JournalError, JournalFile, schema};
 
 impl JournalFile {
-    /// The next segment to upload: the records behind the watermark, a thousand at most. `None`
-    /// when everything is uploaded.
-    ///
-    /// # Errors
-    /// [`JournalError`] when the journal cannot be read or its records make no segment.
-    pub fn next_segment(&self) -> Result<Option<UnsignedSegment>, JournalError> {
-        let _snapshot = self.snapshot()?;
-        let (watermark, head) = self.uplink()?;
-        let records: Vec<Vec<u8>> = self.rows(
-            "SELECT bytes FROM record WHERE seq > ?1 ORDER BY seq LIMIT ?2",
-            params![watermark, SEGMENT_RECORDS_MAX],
-            |row| row.get(0),
-        )?;
-        if records.is_empty() {
-            return Ok(None);
-        }
-        UnsignedSegment::new(&self.terminal, self.epoch, watermark + 1, head, &records)
-            .map(Some)
-            .map_err(|source| JournalError::Segment {
-                path: self.path.clone(),
-                source,
-            })
-    }
-
     /// Moves the watermark as far as the platform holds the journal, durably so, and returns it.
     /// `first_seq` is the first record of the segment that is acknowledged: what another upload has
     /// moved past it stays moved.
@@ -48,12 +24,14 @@ impl JournalFile {
         // Between comparing and moving, no other upload may move it.
         let alone = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
             .map_err(failed)?;
-        let watermark = self.compare(first_seq, acknowledgement)?;
-        if watermark == acknowledgement.watermark {
+        let before = self.watermark().map_err(refused)?;
+        let watermark = self.compare(first_seq, before, acknowledgement)?;
+        if watermark > before {
+            let head = self.head_at(watermark).map_err(refused)?;
             alone
                 .execute(
                     "UPDATE uplink SET watermark = ?1, head = ?2",
-                    params![watermark, acknowledgement.head.0],
+                    params![watermark, head.0],
                 )
                 .map_err(failed)?;
         }
@@ -65,10 +43,10 @@ impl JournalFile {
     fn compare(
         &self,
         first_seq: u64,
+        before: u64,
         acknowledgement: &Acknowledgement,
     ) -> Result<u64, AcknowledgementRefused> {
         let found = acknowledgement.watermark;
-        let watermark = self.watermark().map_err(refused)?;
         let last = self.last_seq().map_err(refused)?;
         if acknowledgement.epoch != self.epoch {
             return Err(AcknowledgementRefused::AnotherEpoch {
@@ -79,16 +57,24 @@ impl JournalFile {
         if found > last {
             return Err(AcknowledgementRefused::Ahead { found, last });
         }
-        let expected = self.head_at(found).map_err(refused)?;
-        if acknowledgement.head != expected {
-            return Err(AcknowledgementRefused::AnotherHead {
-                seq: found,
-                expected,
-                found: acknowledgement.head,
-            });
+        let stands_before_a_gap = self.lost_head(found + 1).map_err(refused)?.is_some();
+        let is_kept = found >= self.kept().map_err(refused)?.base;
+        if is_kept || !stands_before_a_gap {
+            let expected = self.head_at(found).map_err(refused)?;
+            if acknowledgement.head != expected {
+                return Err(AcknowledgementRefused::AnotherHead {
+                    seq: found,
+                    expected,
+                    found: acknowledgement.head,
+                });
+            }
         }
-        if found.max(watermark) >= first_seq {
-            return Ok(found.max(watermark));
+        let held = match stands_before_a_gap {
+            true => behind_the_gap(first_seq, acknowledgement).unwrap_or(found),
+            false => found,
+        };
+        if held.max(before) >= first_seq && held <= last {
+            return Ok(held.max(before));
         }
         let conflict = |status: &RecordStatus| *status == RecordStatus::Conflict;
         let mut records = acknowledgement.records.iter();
@@ -101,7 +87,7 @@ impl JournalFile {
         })
     }
 
-    /// The last record that the platform holds; 0 for none.
+    /// The last record that the platform holds, but for lost ones; 0 for none.
     ///
     /// # Errors
     /// [`JournalError`] when the journal cannot be read.
@@ -111,11 +97,22 @@ impl JournalFile {
 
     pub(super) fn uplink(&self) -> Result<(u64, Head), JournalError> {
         self.connection
-            .query_row("SELECT watermark, head FROM uplink", [], |row| {
-                Ok((row.get(0)?, Head(row.get(1)?)))
+            .prepare_cached("SELECT watermark, head FROM uplink")
+            .and_then(|mut statement| {
+                statement.query_row([], |row| Ok((row.get(0)?, Head(row.get(1)?))))
             })
             .map_err(self.failed("read"))
     }
+}
+
+/// The platform's watermark never passes a record that is lost. What lies behind it is held as far
+/// as the statuses of the segment's records say so, one by one.
+fn behind_the_gap(first_seq: u64, acknowledgement: &Acknowledgement) -> Option<u64> {
+    (first_seq..)
+        .zip(&acknowledgement.records)
+        .take_while(|(seq, record)| record.seq == *seq && record.status != RecordStatus::Conflict)
+        .map(|(seq, _)| seq)
+        .last()
 }
 
 fn refused(source: JournalError) -> AcknowledgementRefused {

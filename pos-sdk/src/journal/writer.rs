@@ -1,9 +1,9 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::JournalError;
+use super::{JournalError, companion};
 
 /// The right to append to a journal: a lock on a file beside it, which the operating system takes
 /// back however the process ends. SQLite's own lock would keep out those who upload as well; and a
@@ -15,15 +15,13 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn of(journal: &Path) -> Result<Self, JournalError> {
-        let mut beside = journal.as_os_str().to_owned();
-        beside.push("-writer");
         let failed = |source| cannot_make(journal, source);
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .mode(0o600)
-            .open(PathBuf::from(beside))
+            .open(companion(journal, "-writer"))
             .map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { _lock: lock }),

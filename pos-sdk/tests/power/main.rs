@@ -6,4 +6,5 @@ mod cuts;
 mod faults;
 #[path = "../terminal/issuing.rs"]
 mod issuing;
+mod scale;
 mod setting;

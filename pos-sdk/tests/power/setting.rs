@@ -13,7 +13,7 @@ use obol_verifier_sdk::{TrustStore, Verified, Verifier};
 use crate::issuing::{Issuing, Phone};
 
 pub(crate) const T: UnixTime = UnixTime(1_800_000_000);
-const EPOCH: Epoch = Epoch([0xe0; 8]);
+pub(crate) const EPOCH: Epoch = Epoch([0xe0; 8]);
 /// Rides before the scenario: the next ones cross a tidying and a checkpoint.
 pub(crate) const BEFORE: u64 = 61;
 /// So many of them are old enough to be forgotten.
@@ -253,7 +253,7 @@ fn head(told: &Told) -> Head {
     told.heads.last().copied().unwrap_or(origin)
 }
 
-fn fare() -> FareCharged {
+pub(crate) fn fare() -> FareCharged {
     FareCharged {
         pack_id: PackId([7; 8]),
         rule: 10,

@@ -1,6 +1,8 @@
+use std::collections::BTreeMap;
+
 use obol_pos_sdk::{
     Acknowledgement, AcknowledgementRefused, Epoch, JournalFile, SegmentSigner, Uplink,
-    UploadError, Uploaded, upload,
+    UploadError, Uploaded, repair, upload,
 };
 use obol_tap::{Head, RecordAcknowledgement, RecordStatus, TerminalKey, VerifiedSegment};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
@@ -8,15 +10,14 @@ use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
 use crate::world::{EPOCH, T, World, name};
 
 /// A platform that verifies each segment and keeps every record, and may be told to misbehave.
-struct Platform {
+pub(crate) struct Platform {
     key: TerminalKey,
-    records: Vec<Vec<u8>>,
-    head: Head,
-    fault: Fault,
+    records: BTreeMap<u64, (Vec<u8>, Head)>,
+    pub(crate) fault: Fault,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Fault {
+pub(crate) enum Fault {
     None,
     /// Keeps the records and loses the answer.
     AnswerLost,
@@ -33,12 +34,11 @@ enum Fault {
 }
 
 impl Platform {
-    fn new() -> (Self, SegmentSigner) {
+    pub(crate) fn new() -> (Self, SegmentSigner) {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
         let platform = Self {
             key: TerminalKey::from_sec1(key.der_bytes()).unwrap(),
-            records: Vec::new(),
-            head: Head::origin(&name(), EPOCH),
+            records: BTreeMap::new(),
             fault: Fault::None,
         };
         let signer = SegmentSigner::from_pkcs8_pem(&key.serialize_pem()).unwrap();
@@ -48,21 +48,32 @@ impl Platform {
     fn take(&mut self, segment: &VerifiedSegment) -> Vec<RecordAcknowledgement> {
         let mut statuses = Vec::new();
         for entry in segment.records() {
-            let place = usize::try_from(entry.record.seq).unwrap() - 1;
-            let status = match self.records.get(place) {
-                Some(held) if *held == entry.bytes => RecordStatus::Duplicate,
+            let held = (entry.bytes.clone(), entry.head);
+            let status = match self.records.insert(entry.record.seq, held.clone()) {
+                Some(before) if before == held => RecordStatus::Duplicate,
                 Some(_) => RecordStatus::Conflict,
-                None => {
-                    assert_eq!(place, self.records.len());
-                    self.records.push(entry.bytes.clone());
-                    self.head = entry.head;
-                    RecordStatus::Accepted
-                }
+                None => RecordStatus::Accepted,
             };
             let seq = entry.record.seq;
             statuses.push(RecordAcknowledgement { seq, status });
         }
         statuses
+    }
+}
+
+impl Platform {
+    pub(crate) fn held(&self) -> Vec<u64> {
+        self.records.keys().copied().collect()
+    }
+
+    /// The last record without a gap before it.
+    fn watermark(&self) -> (u64, Head) {
+        let without_gap = (1..)
+            .zip(&self.records)
+            .take_while(|(n, (seq, _))| n == *seq);
+        let last = without_gap.last();
+        let origin = (0, Head::origin(&name(), EPOCH));
+        last.map_or(origin, |(seq, (_, (_, head)))| (seq, *head))
     }
 }
 
@@ -86,8 +97,8 @@ impl Uplink for Platform {
         let records = self.take(&segment);
         let mut answer = Acknowledgement {
             epoch: EPOCH,
-            watermark: self.records.len() as u64,
-            head: self.head,
+            watermark: self.watermark().0,
+            head: self.watermark().1,
             records,
         };
         match self.fault {
@@ -255,4 +266,32 @@ fn only_a_p256_key_signs_segments() {
             "the terminal's key is not a P-256 private key in PKCS#8 PEM"
         );
     }
+}
+
+#[test]
+fn behind_a_lost_record_the_others_reach_the_platform_once() {
+    let (mut platform, signer) = Platform::new();
+    let mut world = World::with_rides(6);
+    let record = world.terminal().journal().records(4, 1).unwrap()[0]
+        .record
+        .encode();
+    world.stop();
+    let mut file = std::fs::read(world.path()).unwrap();
+    while let Some(at) = file.windows(record.len()).position(|w| w == record) {
+        file[at + 50..at + 90].fill(0);
+    }
+    std::fs::write(world.path(), &file).unwrap();
+    assert_eq!(repair(&world.path(), &name()).unwrap().lost, [4]);
+    world.restart();
+    let journal = world.terminal().journal();
+    let done = upload(journal, &signer, &mut platform).unwrap();
+    assert_eq!((done.records, done.watermark), (5, 6));
+    assert_eq!(platform.held(), [1, 2, 3, 5, 6]);
+    let again = upload(journal, &signer, &mut platform).unwrap();
+    assert_eq!(again.records, 0);
+    let code = world.phone(60).code(T, 60);
+    world.grant(&code, T);
+    let done = upload(world.terminal().journal(), &signer, &mut platform).unwrap();
+    assert_eq!((done.records, done.watermark), (1, 7));
+    assert_eq!(platform.held(), [1, 2, 3, 5, 6, 7]);
 }

@@ -19,7 +19,8 @@ fn the_journal_is_checked_and_shown() {
     let said = world.run(&["journal", "check"]);
     assert_eq!(said.code, 0, "{said:?}");
     assert!(
-        said.out.starts_with("WHOLE records=3 watermark=0 epoch="),
+        said.out
+            .starts_with("WHOLE records=3 watermark=0 seals=0 epoch="),
         "{said:?}"
     );
     let said = world.run(&["journal", "show"]);

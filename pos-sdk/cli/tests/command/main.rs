@@ -8,4 +8,5 @@ mod journal;
 mod online;
 mod picture;
 mod scan;
+mod serve;
 mod world;

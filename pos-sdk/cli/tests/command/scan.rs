@@ -21,10 +21,7 @@ fn a_code_in_a_picture_is_granted_once_and_then_a_duplicate() {
         said.out,
         "REFUSED DUPLICATE (13): this code was taken before\n"
     );
-    assert_eq!(
-        said.err,
-        "help: this code has paid for one ride: show a fresh one\n"
-    );
+    assert_eq!(said.err, "help: Show a fresh code for another ride.\n");
 }
 
 #[test]

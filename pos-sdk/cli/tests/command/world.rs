@@ -104,7 +104,7 @@ impl World {
         }
     }
 
-    fn start(&self, arguments: &[&str]) -> Child {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
         Command::new(env!("CARGO_BIN_EXE_obol-pos"))
             .arg("--dir")
             .arg(self.folder.path())
