@@ -47,6 +47,7 @@ fn two_daemons_on_one_token_both_sign() {
     let config = fs::read_to_string(folder.join("kms.toml")).unwrap();
     let config = second(&config);
     fs::write(folder.join("second.toml"), config).unwrap();
+    fs::create_dir(folder.join("second-audit")).unwrap();
     let serve = ["serve", "--config", "second.toml"];
     let second = device.world.serve("obol-kms", "second", &serve).unwrap();
     let socket = folder.join("second.sock");
@@ -116,7 +117,11 @@ fn storage_in(tokens: &Path) -> std::path::PathBuf {
     line.unwrap().split(" = ").nth(1).unwrap().trim().into()
 }
 
-/// The configuration of a second daemon beside the first: nothing shared but the token.
+/// The configuration of a second daemon beside the first: they share tokens and registry, and each
+/// has its own log.
 fn second(config: &str) -> String {
-    config.replace("kms.sock", "second.sock")
+    config
+        .replace("kms.sock", "second.sock")
+        .replace("kms-metrics.sock", "second-metrics.sock")
+        .replace("\"audit\"", "\"second-audit\"")
 }
