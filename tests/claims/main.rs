@@ -16,6 +16,7 @@ mod mtls;
 mod notices;
 mod phones;
 mod proxy;
+mod signing;
 mod stage;
 mod tokens;
 mod uplink;

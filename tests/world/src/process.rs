@@ -67,7 +67,8 @@ impl Tool {
     }
 
     /// The same, run by `wrapper` (a command that runs the command that follows it).
-    pub(crate) fn under(mut self, wrapper: &[&str]) -> Self {
+    #[must_use]
+    pub fn under(mut self, wrapper: &[&str]) -> Self {
         self.wrapper = wrapper.iter().map(|word| (*word).to_owned()).collect();
         self
     }
@@ -131,7 +132,10 @@ impl Tool {
     }
 
     /// Starts a service and waits for its line `ready ADDRESS`.
-    pub(crate) fn serve<A: AsRef<OsStr>>(
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn serve<A: AsRef<OsStr>>(
         &self,
         arguments: &[A],
         log: PathBuf,

@@ -101,9 +101,8 @@ fn spawn(
             .timer(TokioTimer::new())
             .max_buf_size(16 * 1024)
             .serve_connection(TokioIo::new(stream), service);
-        match tokio::time::timeout(LIFE, connection).await {
-            Ok(Err(error)) => tracing::debug!(%error, "a connection for metrics failed"),
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = tokio::time::timeout(LIFE, connection).await {
+            tracing::debug!(%error, "a connection for metrics failed");
         }
         drop(place);
     });
