@@ -52,6 +52,7 @@ package:
 bench: setup-demo
 	cargo bench --locked -p obol-bench --bench verify
 	cargo bench --locked -p obol-bench --bench scan
+	cargo bench --locked -p obol-bench --bench size
 	cargo bench --locked -p obol-kms --bench sign
 
 # The verifier's C library: make install PREFIX=/usr DESTDIR=/some/image

@@ -95,14 +95,27 @@ impl Group {
         Ok(())
     }
 
+    /// Adds a figure that no clock measured.
+    pub fn figure(&mut self, name: &'static str, figure: f64, unit: &'static str) {
+        self.rows.push(Row {
+            name,
+            figure,
+            unit,
+            beside: None,
+            ratio: figure,
+            budget: None,
+            better: "lower",
+        });
+    }
+
     /// Prints the rows and writes them as JSON.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn report(self) -> io::Result<()> {
         println!(
-            "\n{:<44} {:>10} {:>10} {:>7} {:>7}",
-            self.name, "us", "beside", "ratio", "budget"
+            "\n{:<44} {:>10} {:<3} {:>10} {:>7} {:>7}",
+            self.name, "figure", "", "beside", "ratio", "budget"
         );
         for row in &self.rows {
             println!("{row}");
@@ -145,12 +158,13 @@ impl fmt::Display for Row {
         let Self {
             name,
             figure,
+            unit,
             ratio,
             ..
         } = self;
         write!(
             f,
-            "{name:<44} {figure:>10.2} {beside:>10} {ratio:>7.2} {budget:>7}"
+            "{name:<44} {figure:>10.2} {unit:<3} {beside:>10} {ratio:>7.2} {budget:>7}"
         )
     }
 }
