@@ -10,10 +10,10 @@ use obol_kms::{Curve, FindError, GenerateError, SpkiId, Unfit};
 
 use crate::world::{PIN, World, in_a_world, is_kryoptic};
 
-const P256: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+pub(crate) const P256: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 
 /// A session of an attacker who has the PIN and talks to the module directly.
-fn attack(world: &World, label: &str, attack: impl FnOnce(&Session)) {
+pub(crate) fn attack(world: &World, label: &str, attack: impl FnOnce(&Session)) {
     world.unload();
     let pkcs11 = Pkcs11::new(World::module_path()).unwrap();
     pkcs11

@@ -5,6 +5,7 @@ mod certificates;
 mod credentials;
 mod daemon;
 mod keys;
+mod load;
 mod opening;
 mod registered;
 mod world;

@@ -33,6 +33,11 @@ pub(crate) struct World {
 /// Runs `test` in a process of its own, because SoftHSM takes its configuration from the
 /// environment, which a process cannot safely change for itself.
 pub(crate) fn in_a_world(name: &str, test: impl FnOnce(&World)) {
+    in_a_world_in(&std::env::temp_dir(), name, test);
+}
+
+/// As [`in_a_world`], below `parent` if that is there; what the test prints is shown.
+pub(crate) fn in_a_world_in(parent: &Path, name: &str, test: impl FnOnce(&World)) {
     if let Some(folder) = std::env::var_os(FOLDER) {
         let world = World {
             folder: PathBuf::from(folder),
@@ -40,7 +45,11 @@ pub(crate) fn in_a_world(name: &str, test: impl FnOnce(&World)) {
         };
         return test(&world);
     }
-    let folder = tempfile::tempdir().unwrap();
+    let folder = if parent.exists() {
+        tempfile::tempdir_in(parent).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
+    };
     let tokens = folder.path().join("tokens");
     fs::create_dir(&tokens).unwrap();
     let (variable, conf) = configuration(folder.path());
@@ -57,6 +66,7 @@ pub(crate) fn in_a_world(name: &str, test: impl FnOnce(&World)) {
         String::from_utf8_lossy(&output.stderr)
     );
     assert!(output.status.success());
+    print!("{stdout}");
 }
 
 /// Where the module is told that its tokens lie in `folder`.
