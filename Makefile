@@ -41,6 +41,7 @@ modules: setup-test kryoptic
 test-long: test
 	cargo nextest run --locked -p obol-verifier-sdk --run-ignored only
 	cargo nextest run --locked -p obol-pos-sdk --run-ignored only --no-capture
+	OBOL_TEST_KEYS=10000 cargo nextest run --locked -p obol-kms --no-capture how_many_keys_a_token_has
 
 interop: .venv
 	cargo build --locked --workspace --bins
@@ -53,7 +54,7 @@ bench: setup-demo
 	cargo bench --locked -p obol-bench --bench verify
 	cargo bench --locked -p obol-bench --bench scan
 	cargo bench --locked -p obol-bench --bench size
-	cargo bench --locked -p obol-kms --bench sign
+	cargo bench --locked -p obol-kms --bench kms
 
 # The verifier's C library: make install PREFIX=/usr DESTDIR=/some/image
 PREFIX ?= /usr/local

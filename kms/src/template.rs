@@ -73,19 +73,18 @@ impl Template {
         session: &Session,
         key: ObjectHandle,
     ) -> Result<Result<(), UnfitKey>, CallError> {
-        for wanted in kind(ObjectClass::PRIVATE_KEY)
-            .iter()
-            .chain(&self.private)
-            .chain(&self.claims)
-        {
+        let class = kind(ObjectClass::PRIVATE_KEY);
+        let demanded = || class.iter().chain(&self.private).chain(&self.claims);
+        let kinds: Vec<_> = demanded().map(Attribute::attribute_type).collect();
+        // All at once: a token with thousands of keys is read at every start.
+        let found = session.get_attributes(key, &kinds)?;
+        for wanted in demanded() {
             let kind = wanted.attribute_type();
-            let found = session.get_attributes(key, &[kind])?;
-            if found.as_slice() != std::slice::from_ref(wanted) {
+            let found = found.iter().find(|found| found.attribute_type() == kind);
+            if found != Some(wanted) {
                 return Ok(Err(UnfitKey {
                     attribute: cka_name(kind),
-                    found: found
-                        .first()
-                        .map_or_else(|| "not there".to_owned(), value_of),
+                    found: found.map_or_else(|| "not there".to_owned(), value_of),
                     wanted: value_of(wanted),
                 }));
             }

@@ -11,7 +11,7 @@ use obol_kms::x509::{Certificate, IssuerCertificate, RootCa, Scope, Validity};
 use obol_kms::{Curve, IssuerKey, Module, Pin, Token, TokenConfig};
 
 /// Set in the process that runs the test itself.
-const FOLDER: &str = "OBOL_KMS_TEST_FOLDER";
+pub(crate) const FOLDER: &str = "OBOL_KMS_TEST_FOLDER";
 const MODULES: [&str; 3] = [
     "/usr/lib/softhsm/libsofthsm2.so",
     "/usr/lib64/pkcs11/libsofthsm2.so",
