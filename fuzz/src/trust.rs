@@ -2,7 +2,8 @@
 
 use obol_credential::UnixTime;
 use obol_fare::{FarePack, price, tariff};
-use obol_trust::TrustBundle;
+use obol_trust::tuf::{self, Signed, Snapshot, Targets, Timestamp};
+use obol_trust::{StatusList, SuspendedKeys, TrustBundle};
 use obol_verifier_sdk::x509::Root;
 
 use crate::Taken;
@@ -32,6 +33,42 @@ pub(crate) fn trust_accept(data: &[u8]) -> Taken {
 
 pub(crate) fn trust_root(data: &[u8]) -> Taken {
     Root::from_pem(data).into()
+}
+
+/// What is read as a role, and written again, is read as the same.
+pub(crate) fn tuf_metadata(data: &[u8]) -> Taken {
+    let Ok(signed) = Signed::parse(data, 1 << 20) else {
+        return Taken::Refused;
+    };
+    let json = signed.unverified();
+    if let Ok(root) = tuf::Root::read(json) {
+        assert_eq!(tuf::Root::read(&root.to_json()), Ok(root));
+    } else if let Ok(timestamp) = Timestamp::read(json) {
+        assert_eq!(Timestamp::read(&timestamp.to_json()), Ok(timestamp));
+    } else if let Ok(snapshot) = Snapshot::read(json) {
+        assert_eq!(Snapshot::read(&snapshot.to_json()), Ok(snapshot));
+    } else if let Ok(targets) = Targets::read(json) {
+        assert_eq!(Targets::read(&targets.to_json()), Ok(targets));
+    } else {
+        return Taken::Refused;
+    }
+    Taken::Accepted
+}
+
+pub(crate) fn status_list(data: &[u8]) -> Taken {
+    let decoded = StatusList::decode(data);
+    if let Ok(list) = &decoded {
+        assert_eq!(StatusList::decode(&list.encode()).as_ref(), Ok(list));
+    }
+    decoded.into()
+}
+
+pub(crate) fn suspended_keys(data: &[u8]) -> Taken {
+    let decoded = SuspendedKeys::decode(data);
+    if let Ok(keys) = &decoded {
+        assert_eq!(keys.encode(), data);
+    }
+    decoded.into()
 }
 
 pub(crate) fn fare_pack(data: &[u8]) -> Taken {
