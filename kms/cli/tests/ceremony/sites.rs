@@ -153,3 +153,89 @@ fn a_roster_changes_by_the_officers_before_and_later_bundles_hold_by_the_first_h
             .contains("approved by bob, dave")
     );
 }
+
+/// A TUF key, made like any key; then its role's ceremonies.
+fn tuf_key(world: &World, token: &str, label: &str) {
+    world.token("offline", token);
+    let text = fs::read_to_string(world.template("issuer-key-request")).unwrap();
+    let text = text
+        .replace("token = \"issuer\"", &format!("token = \"{token}\""))
+        .replace("issuer-1.csr", &format!("{token}.csr"))
+        .replace("issuer-1", label)
+        .replace("P-384", "P-256");
+    let ready = world.ready_of(&text, &format!("{token}-key"), "offline", &[token], &[]);
+    world.hold_ready(&ready, "offline");
+}
+
+fn targets(world: &World, version: u32) {
+    let text = format!(
+        "{{\"_type\":\"targets\",\"spec_version\":\"1.0.34\",\"version\":{version},\
+         \"expires\":\"2030-01-01T00:00:00Z\",\"targets\":{{}}}}"
+    );
+    fs::write(world.path(&format!("targets-{version}.json")), text).unwrap();
+}
+
+#[test]
+fn tuf_targets_are_signed_ahead_and_an_emergency_jumps_past_them() {
+    let world = World::new();
+    tuf_key(&world, "targets", "tuf-targets");
+    for version in [1, 2, 3, 1000, 1001] {
+        targets(&world, version);
+    }
+    let files = ["targets-1.json", "targets-2.json", "targets-3.json"];
+    let bundle = world.hold("tuf-targets", "offline", &["targets"], &files);
+    assert!(world.holds(&bundle).contains("version: 3"));
+    let bundle = world.hold(
+        "emergency-block",
+        "offline",
+        &["targets"],
+        &["targets-1001.json"],
+    );
+    world.holds(&bundle);
+    // A version that was signed ahead blocks nothing.
+    let text = fs::read_to_string(world.template("emergency-block")).unwrap();
+    let text = text.replace("targets-1001.json", "targets-1000.json");
+    world.fill(
+        &text,
+        "late",
+        "offline",
+        &["targets"],
+        &["targets-1000.json"],
+    );
+    world.token("rehearsals", "late");
+    let command = format!(
+        "ceremony rehearse late.plan {} --token targets=late.token.toml --out late.rehearsal",
+        crate::world::PEOPLE
+    );
+    let typed = format!("{}\nalice\nwendy\n", crate::world::PIN);
+    let (error, _) = world.refused("rehearsals", &command, &typed);
+    assert_eq!(
+        error,
+        "\"targets-1000.json\" has version 1000, which is not above 1000"
+    );
+}
+
+#[test]
+fn metadata_of_another_role_is_not_signed_as_root() {
+    let world = World::new();
+    tuf_key(&world, "tuf-alice", "tuf-root-alice");
+    targets(&world, 1);
+    fs::rename(world.path("targets-1.json"), world.path("root-1.json")).unwrap();
+    let text = fs::read_to_string(world.template("tuf-root")).unwrap();
+    world.fill(
+        &text,
+        "tuf-root",
+        "offline",
+        &["tuf-alice"],
+        &["root-1.json"],
+    );
+    world.token("rehearsals", "root-1");
+    let command = format!(
+        "ceremony rehearse tuf-root.plan {} --token tuf-alice=root-1.token.toml --out r",
+        crate::world::PEOPLE
+    );
+    let typed = format!("{}\nalice\nwendy\n", crate::world::PIN);
+    let (error, _) = world.refused("rehearsals", &command, &typed);
+    assert!(error.contains("\"targets\""), "{error}");
+    assert!(!world.path("r/outputs/root-1.alice.json").exists());
+}
