@@ -25,6 +25,34 @@ fn a_token_whose_storage_is_taken_away_and_given_back_signs_again_without_help()
 }
 
 #[test]
+fn the_registry_forgets_no_key_because_its_token_looks_empty() {
+    let device = Device::new();
+    let token = "tokens/issuer.token.toml";
+    let list = [
+        "keys",
+        "list",
+        "--registry",
+        "keys.registry",
+        "--token",
+        token,
+    ];
+    let kms = device.world.tool("obol-kms");
+    let listed = || kms.succeed(&list).unwrap().stdout;
+    let before = listed();
+    device
+        .faults
+        .set("C_Sign 1 return CKR_DEVICE_ERROR\nC_FindObjects * empty");
+    device.sign().unwrap_err();
+    let unavailable = " UNAVAILABLE: its token does not show it";
+    let while_empty = listed();
+    assert!(while_empty.contains(unavailable), "{while_empty}");
+    assert_eq!(while_empty.replace(unavailable, ""), before);
+    device.faults.clear();
+    device.recover();
+    assert_eq!(listed(), before);
+}
+
+#[test]
 fn sixteen_callers_at_once_are_all_served() {
     let device = Device::new();
     for end in device.sign_many(16, 16) {
