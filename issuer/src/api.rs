@@ -2,6 +2,7 @@ mod answer;
 mod credentials;
 mod health;
 mod keys;
+mod members;
 mod request;
 mod standing;
 mod wire;
@@ -55,6 +56,7 @@ impl Api {
     tags(
         (name = "credentials", description = "Signing and renewing"),
         (name = "standing", description = "Suspending, resuming and revoking"),
+        (name = "members", description = "Who enrolled, and revoking them"),
         (name = "trust", description = "Keys and what terminals believe"),
         (name = "operation", description = "Health and metrics"),
     )
@@ -96,6 +98,8 @@ fn routes_and_document() -> (Router<Arc<Api>>, utoipa::openapi::OpenApi) {
         .routes(routes!(standing::suspend_device))
         .routes(routes!(standing::resume_device))
         .routes(routes!(standing::revoke_device))
+        .routes(routes!(members::members))
+        .routes(routes!(members::revoke))
         .routes(routes!(keys::keys))
         .routes(routes!(keys::trust_bundle))
         .routes(routes!(health::healthz))

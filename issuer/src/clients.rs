@@ -34,6 +34,16 @@ impl Clients {
         }
     }
 
+    /// Whether the peer is registered, whatever its role.
+    #[must_use]
+    pub fn knows(&self, peer: &Peer) -> bool {
+        self.has(&peer.uri, peer.spki)
+    }
+
+    pub(crate) fn has(&self, uri: &str, spki: [u8; 32]) -> bool {
+        self.known.contains_key(&(uri.to_owned(), spki))
+    }
+
     /// Lets a registered peer of one of `roles` pass.
     ///
     /// # Errors

@@ -37,6 +37,21 @@ pub struct Config {
     pub clients: Clients,
     /// The trust repository, where this issuer stands for publishing it.
     pub publisher: Option<crate::publisher::Settings>,
+    /// What an enrolled client may have of one shard in one day.
+    pub daily_quota: u32,
+    /// Where new members enrol, if here.
+    pub enrolment: Option<EnrolmentConfig>,
+}
+
+/// Enrolment by EST.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnrolmentConfig {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The socket of the access CA's key management daemon.
+    pub kms_socket: PathBuf,
+    /// Life of a certificate, days.
+    pub certificate_days: u32,
 }
 
 /// The PEM files of an mTLS server.

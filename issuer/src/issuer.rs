@@ -8,16 +8,19 @@ use arc_swap::ArcSwap;
 use obol_credential::UnixTime;
 use obol_kms_client::{KeyState, KmsClient};
 use obol_trust::BundleRefused;
+use thiserror::Error;
+use tokio::sync::Notify;
 use tracing::error;
 
+use crate::access::{AccessCa, AccessError};
 use crate::admission::Admission;
 use crate::certificate::IssuerCertificate;
-use crate::clients::Clients;
+use crate::clients::{Client, Clients};
 use crate::config::Config;
 use crate::in_flight::InFlight;
 use crate::issuance::{IssueRefused, Policy};
 use crate::metrics::Metrics;
-use crate::register::{Register, RegisterError};
+use crate::register::{Member, Register, RegisterError};
 use crate::shards::{Shard, Shards};
 
 pub use issue::{IssuedCredential, Request};
@@ -34,16 +37,33 @@ pub struct Issuer {
     admission: Arc<Admission>,
     in_flight: InFlight,
     metrics: Metrics,
+    access: Option<Arc<AccessCa>>,
+    list_changed: Notify,
+    lists: tokio::sync::Mutex<()>,
     live: ArcSwap<Live>,
     fixed: Fixed,
 }
 
+/// Why a member was not revoked, or not yet by the list.
+#[derive(Debug, Error)]
+pub(crate) enum RevokeRefused {
+    #[error("members do not enrol at this issuer")]
+    NoAccessCa,
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+    #[error(transparent)]
+    Access(#[from] AccessError),
+}
+
 /// What a reload replaces, all of it at once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Live {
     pub(crate) shards: Shards,
     pub(crate) policy: Policy,
     pub(crate) clients: Clients,
+    /// The clients of the configuration, without those who enrolled.
+    configured: Clients,
+    daily_quota: u32,
     bundle_life_s: u32,
 }
 
@@ -72,15 +92,28 @@ impl Issuer {
             .await
             .map_err(failed)?;
         check_served(&kms, config, &shards).await?;
-        Ok(Self {
+        let access = AccessCa::open(config).await?.map(Arc::new);
+        let register = Register::open(&config.database)?;
+        if let Some(access) = &access
+            && !access.has_list()
+        {
+            let members = register.members(now).await?;
+            access.publish_list(&members, now).await?;
+        }
+        let issuer = Self {
             live: ArcSwap::from_pointee(Live::new(config, shards)),
             kms,
-            register: Register::open(&config.database)?,
+            access,
+            list_changed: Notify::new(),
+            lists: tokio::sync::Mutex::new(()),
+            register,
             admission: Admission::new(PLACES),
             in_flight: InFlight::default(),
             metrics: Metrics::new(),
             fixed: Fixed::of(config),
-        })
+        };
+        issuer.refresh_members(now).await?;
+        Ok(issuer)
     }
 
     /// Takes a changed configuration: keys, classes, clients, quotas. Requests under way end by the
@@ -93,7 +126,62 @@ impl Issuer {
         let shards = load_shards(config, now)?;
         check_served(&self.kms, config, &shards).await?;
         self.live.store(Arc::new(Live::new(config, shards)));
+        self.refresh_members(now).await?;
         Ok(())
+    }
+
+    /// The access CA, where members enrol here.
+    #[must_use]
+    pub fn access(&self) -> Option<&Arc<AccessCa>> {
+        self.access.as_ref()
+    }
+
+    /// Lets in who enrolled and was not revoked.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub(crate) async fn refresh_members(&self, now: UnixTime) -> Result<(), RegisterError> {
+        let members = self.register.members(now).await?;
+        self.live.rcu(|live| {
+            let mut live = Live::clone(live);
+            live.clients = live.configured.clone();
+            let daily_quota = live.daily_quota;
+            for member in members.iter().filter(|member| member.revoked_at.is_none()) {
+                let client = Client { daily_quota };
+                if !live.clients.has(&member.identity, member.spki) {
+                    live.clients.register(&member.identity, member.spki, client);
+                }
+            }
+            live
+        });
+        Ok(())
+    }
+
+    /// Revokes a member: it is not let in from now on, and the next list names it. `None` when
+    /// nobody enrolled with this key.
+    ///
+    /// # Errors
+    /// [`AccessError`] when no list could be made; asked again, it is tried again.
+    pub(crate) async fn revoke_member(
+        &self,
+        spki: [u8; 32],
+        now: UnixTime,
+    ) -> Result<Option<Member>, RevokeRefused> {
+        let access = self.access.as_ref().ok_or(RevokeRefused::NoAccessCa)?;
+        let _one_list_at_a_time = self.lists.lock().await;
+        let Some(member) = self.register.revoke_member(spki, now).await? else {
+            return Ok(None);
+        };
+        self.refresh_members(now).await?;
+        let members = self.register.members(now).await?;
+        access.publish_list(&members, now).await?;
+        self.list_changed.notify_one();
+        Ok(Some(member))
+    }
+
+    /// Ends when the revocation list was written anew.
+    pub async fn list_changed(&self) {
+        self.list_changed.notified().await;
     }
 
     /// The keys that terminals shall believe, as bytes of `obol-trust`.
@@ -190,6 +278,8 @@ impl Live {
             shards,
             policy: config.policy.clone(),
             clients: config.clients.clone(),
+            configured: config.clients.clone(),
+            daily_quota: config.daily_quota,
             bundle_life_s: config.bundle_life_s,
         }
     }

@@ -1,10 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod access;
 mod admission;
 mod api;
 mod certificate;
 mod clients;
 mod config;
+mod enrolment;
+mod est;
 mod in_flight;
 mod issuance;
 mod issuer;
@@ -13,13 +16,16 @@ pub mod publisher;
 mod register;
 mod shards;
 
+pub use access::{AccessCa, AccessError};
 pub use api::{BATCH_MAX, openapi, router};
 pub use certificate::{CertificateError, IssuerCertificate};
 pub use clients::{Client, Clients, Registration};
-pub use config::{Config, ConfigError, TlsFiles};
+pub use config::{Config, ConfigError, EnrolmentConfig, TlsFiles};
+pub use enrolment::{CODE_LIFE_S, Code, EnrolmentRequest, RequestRefused};
+pub use est::est_router;
 pub use issuance::{Asked, FareTemplate, IssueRefused, POSSESSION_SKEW_S, Policy, Proven, prove};
 pub use issuer::{IssuedCredential, Issuer, Request, StartError};
 pub use register::{
-    Change, ChangeRefused, CredentialRecord, DeniedIndexes, Handle, Register, RegisterError,
-    RequestKey, Standing, StandingRecord, Target,
+    Change, ChangeRefused, CodeVerdict, CredentialRecord, DeniedIndexes, Handle, Member, Register,
+    RegisterError, RequestKey, Standing, StandingRecord, Target,
 };

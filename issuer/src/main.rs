@@ -1,5 +1,7 @@
 //! `obol-issuer`: the service, and the making of its identity on mTLS.
 
+mod code;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,12 +11,13 @@ use clap::{Parser, Subcommand};
 use miette::IntoDiagnostic;
 use obol_console::{Outcome, StopOnStdin, init_logging, unix_now, until_stopped, write_new_pair};
 use obol_credential::UnixTime;
-use obol_issuer::{Config, Issuer, TlsFiles, publisher, router};
+use obol_issuer::{Config, Issuer, TlsFiles, est_router, publisher, router};
 use obol_transport::{
     ClientAuth, Identity, IdentityError, LiveTls, ServerTls, TrustAnchor, listen, new_identity,
     serve, server_config,
 };
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tracing::{error, info};
 
 const UPKEEP_EVERY: Duration = Duration::from_secs(3600);
@@ -29,7 +32,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve until SIGINT or SIGTERM; prints `ready https://ADDRESS` on standard output.
+    /// Serve until SIGINT or SIGTERM; prints `ready https://ADDRESS` on standard output, and before
+    /// it `enrolment https://ADDRESS` where members enrol.
     Serve {
         /// The configuration; issuer.toml of the release explains it.
         #[arg(long)]
@@ -37,6 +41,21 @@ enum Command {
         /// Also stop at the end of standard input.
         #[arg(long)]
         until_stdin_closes: bool,
+    },
+    /// Make a code with which one terminal or platform may enrol once, within a day; prints it.
+    EnrolmentCode {
+        /// The configuration of the issuer where it enrols.
+        #[arg(long)]
+        config: PathBuf,
+        /// `obol://terminal/NAME` or `obol://platform/NAME`.
+        #[arg(long)]
+        identity: String,
+        /// Also write what the terminal needs to begin (TOML, mode 0600); must not exist.
+        #[arg(long, requires = "url")]
+        provisioning: Option<PathBuf>,
+        /// Address of the enrolment listener, as the terminal reaches it.
+        #[arg(long)]
+        url: Option<String>,
     },
     /// Make a key for mTLS and a certificate request for the access CA.
     Identity {
@@ -70,24 +89,48 @@ async fn main() -> ExitCode {
             key,
             request,
         } => make_identity(&name, &host, &key, &request),
+        Command::EnrolmentCode {
+            config,
+            identity,
+            provisioning,
+            url,
+        } => code::make(&config, &identity, provisioning.zip(url)).await,
     })
 }
 
 async fn run_service(path: &Path, stdin: StopOnStdin) -> miette::Result<Outcome> {
     let config = Config::load(path)?;
-    let tls = LiveTls::new(members_only(&config.tls)?);
+    // The first revocation list is made at the start, so the doors come after it.
     let issuer = Arc::new(Issuer::start(&config, UnixTime(unix_now())).await?);
+    let tls = LiveTls::new(doors(&config.tls, ClientAuth::Required)?);
+    let est_tls = LiveTls::new(doors(&config.tls, ClientAuth::Optional)?);
     let (listener, address) = listen(config.listen).await?;
+    let (stop, stopped) = watch::channel(());
+    let enrolling = match (&config.enrolment, issuer.access()) {
+        (Some(enrolment), Some(access)) => {
+            let (listener, address) = listen(enrolment.listen).await?;
+            println!("enrolment https://{address}");
+            let router = est_router(Arc::clone(&issuer), Arc::clone(access), unix_now);
+            let tls = est_tls.clone();
+            Some(tokio::spawn(serve(listener, tls, router, ended(stopped))))
+        }
+        _ => None,
+    };
     println!("ready https://{address}");
     info!(%address, "serving");
     let upkeep = tokio::spawn(upkeep(Arc::clone(&issuer)));
     let publishing = config
         .publisher
         .map(|settings| tokio::spawn(publisher::run(Arc::clone(&issuer), settings, unix_now)));
-    let reloading = reload_on_hangup(path.to_owned(), Arc::clone(&issuer), tls.clone());
+    let all_tls = (tls.clone(), est_tls.clone());
+    let reloading = reload_when_asked(path.to_owned(), Arc::clone(&issuer), all_tls);
     let reloading = tokio::spawn(reloading.into_diagnostic()?);
     let router = router(Arc::clone(&issuer), unix_now);
     let served = serve(listener, tls, router, until_stopped(stdin)).await;
+    drop(stop);
+    if let Some(enrolling) = enrolling {
+        enrolling.await.into_diagnostic()?.into_diagnostic()?;
+    }
     upkeep.abort();
     if let Some(publishing) = publishing {
         publishing.abort();
@@ -97,24 +140,38 @@ async fn run_service(path: &Path, stdin: StopOnStdin) -> miette::Result<Outcome>
     Ok(Outcome::Done)
 }
 
-fn members_only(files: &TlsFiles) -> Result<ServerTls, IdentityError> {
+/// Ends when nobody can say anything any more.
+async fn ended(mut stopped: watch::Receiver<()>) -> std::io::Result<()> {
+    while stopped.changed().await.is_ok() {}
+    Ok(())
+}
+
+fn doors(
+    files: &TlsFiles,
+    clients: fn(TrustAnchor) -> ClientAuth,
+) -> Result<ServerTls, IdentityError> {
     let identity = Identity::load(&files.certificate, &files.key)?;
     let mut anchor = TrustAnchor::load(&files.trust)?;
     if let Some(crl) = &files.crl {
         anchor = anchor.with_crl(crl)?;
     }
-    Ok(server_config(identity, ClientAuth::Required(anchor)))
+    Ok(server_config(identity, clients(anchor)))
 }
 
-/// Reads the configuration again at each SIGHUP, and takes all of it or nothing.
-fn reload_on_hangup(
+/// Reads the configuration again at each SIGHUP and when the revocation list was written anew, and
+/// takes all of it or nothing.
+fn reload_when_asked(
     path: PathBuf,
     issuer: Arc<Issuer>,
-    tls: LiveTls,
+    tls: (LiveTls, LiveTls),
 ) -> std::io::Result<impl Future<Output = ()>> {
     let mut hangup = signal(SignalKind::hangup())?;
     Ok(async move {
-        while hangup.recv().await.is_some() {
+        loop {
+            tokio::select! {
+                hung_up = hangup.recv() => if hung_up.is_none() { return },
+                () = issuer.list_changed() => {}
+            }
             match reload(&path, &issuer, &tls).await {
                 Ok(()) => info!(path = %path.display(), "the configuration was read again"),
                 Err(refused) => {
@@ -129,11 +186,13 @@ fn reload_on_hangup(
     })
 }
 
-async fn reload(path: &Path, issuer: &Issuer, tls: &LiveTls) -> miette::Result<()> {
+async fn reload(path: &Path, issuer: &Issuer, tls: &(LiveTls, LiveTls)) -> miette::Result<()> {
     let config = Config::load(path)?;
-    let members = members_only(&config.tls)?;
+    let members = doors(&config.tls, ClientAuth::Required)?;
+    let enrolling = doors(&config.tls, ClientAuth::Optional)?;
     issuer.reload(&config, UnixTime(unix_now())).await?;
-    tls.replace(members);
+    tls.0.replace(members);
+    tls.1.replace(enrolling);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! has, who is suspended or revoked, answers by idempotency key, quotas.
 
 mod denied;
+mod members;
 mod purge;
 mod quota;
 mod replay;
@@ -21,6 +22,7 @@ use thiserror::Error;
 use threads::{Readers, Writer};
 
 pub use denied::DeniedIndexes;
+pub use members::{CodeVerdict, Member};
 pub(crate) use purge::Purged;
 pub use replay::{CredentialRecord, RequestKey};
 pub(crate) use reserve::{Batch, CANDIDATES, Reservation, ReserveRefused, Reserved};

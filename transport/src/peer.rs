@@ -46,6 +46,12 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// The role in `obol://ROLE/NAME`; `None` for anything else.
+    #[must_use]
+    pub fn role_of(uri: &str) -> Option<&str> {
+        role_and_name(uri).map(|(role, _)| role)
+    }
+
     /// Reads the identity from a DER certificate whose chain somebody else has checked.
     ///
     /// # Errors

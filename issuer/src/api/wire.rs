@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::issuance::Asked;
 use crate::issuer::IssuedCredential;
-use crate::register::{CredentialRecord, Handle, Standing, StandingRecord};
+use crate::register::{CredentialRecord, Handle, Member, Standing, StandingRecord};
 
 /// Items of one batch.
 pub const BATCH_MAX: usize = 4096;
@@ -164,6 +164,41 @@ pub(super) enum CredentialState {
     Suspended,
     Revoked,
     Expired,
+}
+
+/// Who enrolled.
+#[derive(Serialize, ToSchema)]
+pub(super) struct MembersReply {
+    pub(super) members: Vec<MemberReply>,
+}
+
+/// A member of the deployment.
+#[derive(Serialize, ToSchema)]
+pub(super) struct MemberReply {
+    /// `obol://ROLE/NAME`.
+    identity: String,
+    /// SHA-256 of the SubjectPublicKeyInfo.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
+    spki: String,
+    /// Of the certificate, hexadecimal.
+    serial: String,
+    /// Last second at which the certificate is good.
+    not_after: u32,
+    enrolled_at: u32,
+    revoked_at: Option<u32>,
+}
+
+impl From<Member> for MemberReply {
+    fn from(member: Member) -> Self {
+        Self {
+            identity: member.identity,
+            spki: HEXLOWER.encode(&member.spki),
+            serial: HEXLOWER.encode(&member.serial),
+            not_after: member.not_after.0,
+            enrolled_at: member.enrolled_at.0,
+            revoked_at: member.revoked_at.map(|at| at.0),
+        }
+    }
 }
 
 /// The issuer's keys.

@@ -10,7 +10,7 @@ use obol_kms_client::SpkiId;
 use serde::Deserialize;
 
 use super::templates::Templates;
-use super::{Config, ConfigError, TlsFiles};
+use super::{Config, ConfigError, EnrolmentConfig, TlsFiles};
 use crate::clients::{Client, Clients, Registration};
 use crate::issuance::Policy;
 use crate::publisher::Settings;
@@ -22,6 +22,7 @@ const STATUS_LIST_SIZE: RangeInclusive<u32> = 1 << 10..=1 << 24;
 const KEEP_DAYS: RangeInclusive<u32> = 3..=400;
 const SAMPLE_PERCENT: RangeInclusive<u8> = 0..=100;
 const DAILY_QUOTA: RangeInclusive<u32> = 1..=100_000_000;
+const CERTIFICATE_DAYS: RangeInclusive<u32> = 1..=366;
 const SHARDS_MAX: usize = 16;
 
 // What is deleted has expired: a credential of the oldest day that is kept, and a day of slack.
@@ -46,6 +47,7 @@ pub(super) struct Raw {
     daily_quota: u32,
     tls: RawTls,
     keys: RawKeys,
+    enrolment: Option<RawEnrolment>,
     clients: Vec<RawClient>,
     publisher: Option<RawPublisher>,
 }
@@ -60,6 +62,15 @@ struct RawPublisher {
     snapshot: String,
     denylist: String,
     fares: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEnrolment {
+    listen: SocketAddr,
+    kms_socket: PathBuf,
+    #[serde(default = "certificate_days")]
+    certificate_days: u32,
 }
 
 #[derive(Deserialize)]
@@ -110,6 +121,10 @@ fn sample_percent() -> u8 {
     1
 }
 
+fn certificate_days() -> u32 {
+    90
+}
+
 fn daily_quota() -> u32 {
     1_000_000
 }
@@ -136,6 +151,14 @@ impl Raw {
             let expected = "a power of two from 1024 to 16777216";
             return Err(value("status_list_size", size, expected));
         }
+        let enrolment = self.enrolment.map(|raw| raw.check(folder)).transpose()?;
+        if enrolment.is_some() && self.tls.crl.is_none() {
+            return Err(value(
+                "crl",
+                "missing",
+                "a file, as enrolment revokes by it",
+            ));
+        }
         Ok(Config {
             listen: self.listen,
             database: folder.join(self.database),
@@ -161,6 +184,8 @@ impl Raw {
                 Some(raw) => Some(raw.check(folder)?),
                 None => None,
             },
+            daily_quota: self.daily_quota,
+            enrolment,
         })
     }
 }
@@ -182,6 +207,18 @@ impl RawPublisher {
                 key("denylist", &self.denylist)?,
                 key("fares", &self.fares)?,
             ],
+        })
+    }
+}
+
+impl RawEnrolment {
+    fn check(self, folder: &Path) -> Result<EnrolmentConfig, ConfigError> {
+        let days = self.certificate_days;
+        in_range("certificate_days", days, &CERTIFICATE_DAYS, "1 to 366")?;
+        Ok(EnrolmentConfig {
+            listen: self.listen,
+            kms_socket: folder.join(self.kms_socket),
+            certificate_days: days,
         })
     }
 }

@@ -6,6 +6,7 @@ use obol_kms_client::{KmsError, SpkiId};
 use obol_trust::BundleRefused;
 use thiserror::Error;
 
+use crate::access::AccessError;
 use crate::certificate::CertificateError;
 use crate::register::RegisterError;
 
@@ -20,6 +21,10 @@ pub enum StartError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Register(#[from] RegisterError),
+    /// The access CA cannot be used.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Access(#[from] AccessError),
     /// The key management daemon does not answer.
     #[error("the key management daemon at {} cannot be asked", socket.display())]
     #[diagnostic(help(

@@ -12,7 +12,7 @@ use super::RegisterError;
 const BUSY_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Each step brings a file from the version of its place to the next.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
 CREATE TABLE issued (
     kid          BLOB    NOT NULL CHECK (length(kid) = 4),
@@ -80,6 +80,26 @@ CREATE TABLE probe (
     count INTEGER NOT NULL
 ) STRICT;
 INSERT INTO probe VALUES (1, 0);
+",
+    "
+CREATE TABLE enrolment (
+    identity   TEXT    NOT NULL PRIMARY KEY,
+    code_hash  BLOB    NOT NULL CHECK (length(code_hash) = 32),
+    expires_at INTEGER NOT NULL,
+    tries_left INTEGER NOT NULL,
+    used_by    BLOB CHECK (length(used_by) = 32)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE member (
+    spki        BLOB    NOT NULL PRIMARY KEY CHECK (length(spki) = 32),
+    identity    TEXT    NOT NULL,
+    serial      BLOB    NOT NULL,
+    certificate BLOB    NOT NULL,
+    not_after   INTEGER NOT NULL,
+    enrolled_at INTEGER NOT NULL,
+    revoked_at  INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX member_by_identity ON member (identity);
 ",
 ];
 

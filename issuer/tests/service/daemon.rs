@@ -9,7 +9,7 @@ use obol_credential::{Algorithm, Claims, credential_signature_input};
 use obol_kms_client::wire::{
     Answer, Call, RefusalKind, Reply, Request, WireKey, decode_frame, read_frame, write_frame,
 };
-use obol_kms_client::{KeyClass, KeyState, SpkiId};
+use obol_kms_client::{KeyClass, KeyState, PayloadType, SpkiId};
 use p384::ecdsa::signature::Signer;
 use p384::ecdsa::{Signature, SigningKey};
 use p384::pkcs8::DecodePrivateKey;
@@ -48,6 +48,12 @@ impl Key {
                 });
                 Answer::Keys(std::iter::once(issuer).chain(online).collect())
             }
+            // As the access CA's daemon does once it has parsed and linted the payload.
+            Request::Sign {
+                payload,
+                payload_type: PayloadType::TbsCertificate | PayloadType::Crl,
+                ..
+            } => signed(self.signing.sign(&payload)),
             Request::Sign { key, payload, .. } => {
                 let online = ONLINE_SEEDS.map(online_key);
                 let named = |online: &&OnlineKey| SpkiId::of(&spki_of(online)).0 == *key;
@@ -70,11 +76,14 @@ impl Key {
         }
         let kid = SpkiId::of(&self.spki_der).kid();
         let input = credential_signature_input(Algorithm::Esp384, kid, claims).unwrap();
-        let signature: Signature = self.signing.sign(&input);
-        Answer::Signed {
-            signature: ByteVec::from(signature.to_bytes().to_vec()),
-            leaf: 0,
-        }
+        signed(self.signing.sign(&input))
+    }
+}
+
+fn signed(signature: Signature) -> Answer {
+    Answer::Signed {
+        signature: ByteVec::from(signature.to_bytes().to_vec()),
+        leaf: 0,
     }
 }
 

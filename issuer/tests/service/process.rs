@@ -16,6 +16,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Service {
     child: Child,
     address: String,
+    /// Where members enrol.
+    pub(crate) enrolment: Option<String>,
 }
 
 impl Service {
@@ -32,11 +34,25 @@ impl Service {
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        let stdout = child.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("ready ").unwrap().to_owned();
-        Self { child, address }
+        let mut enrolment = None;
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            match line.split_once(' ').unwrap() {
+                ("ready", address) => {
+                    let address = address.to_owned();
+                    return Self {
+                        child,
+                        address,
+                        enrolment,
+                    };
+                }
+                (_, address) => enrolment = Some(address.replace("127.0.0.1", "localhost")),
+            }
+        }
+        panic!(
+            "{}",
+            std::fs::read_to_string(world.path("issuer.log")).unwrap()
+        );
     }
 
     pub(crate) fn caller(&self, world: &World, identity: &Identity) -> Caller {

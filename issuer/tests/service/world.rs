@@ -55,6 +55,10 @@ impl World {
             issuer_key,
             daemon_gone,
         };
+        daemon::serve(
+            &world.path("access-kms.sock"),
+            &daemon::Key::of(world.access.key()),
+        );
         let root = ca();
         world.write("access.pem", &world.access.pem());
         let certificate = issuer_certificate(&root, &world.issuer_key, NOW - 86_400);
@@ -66,6 +70,10 @@ impl World {
     pub(crate) fn stop_daemon(&self) {
         self.daemon_gone.store(true, Ordering::SeqCst);
         std::fs::remove_file(self.path("kms.sock")).unwrap();
+    }
+
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -127,6 +135,19 @@ impl World {
     pub(crate) fn config_with(&self, clients: &[(&str, &Identity)], more: &str) -> Config {
         let text = self.config_text(clients, more);
         Config::parse(&text, TEMPLATES, self.folder.path()).unwrap()
+    }
+
+    /// The same with enrolment on a port of the system's choice.
+    pub(crate) fn write_enrolling_config(&self, clients: &[(&str, &Identity)]) {
+        self.write_config(clients);
+        let text = std::fs::read_to_string(self.path("issuer.toml")).unwrap();
+        let text = text
+            .replace("# crl =", "crl =")
+            .replace("# [enrolment]", "[enrolment]")
+            .replace("# listen = \"127.0.0.1:7002\"", "listen = \"127.0.0.1:0\"")
+            .replace("# kms_socket =", "kms_socket =")
+            .replace("# certificate_days =", "certificate_days =");
+        self.write("issuer.toml", &text);
     }
 
     /// The two files of the configuration.
@@ -297,6 +318,7 @@ impl Phone {
 fn ca() -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
     CertifiedIssuer::self_signed(params, key).unwrap()
 }
