@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod backoff;
 mod belief;
 mod clock;
 mod journal;
@@ -11,6 +12,7 @@ mod trust;
 mod upload;
 mod wording;
 
+pub use backoff::Backoff;
 pub use belief::Belief;
 pub use clock::{ClockCheck, ClockFloor, JOURNAL_TRUST_S};
 pub use journal::{

@@ -1,10 +1,12 @@
 //! Uploads over a network that breaks.
 
+use std::{thread, time::Duration};
+
 use obol_world::Terminal;
 
 use crate::{
     proxy::Proxy,
-    stage::{Stage, amounts, json, two_lines},
+    stage::{Stage, amounts, eventually, json, two_lines},
 };
 
 const RIDES: u64 = 8;
@@ -124,4 +126,22 @@ fn an_acknowledgement_that_is_lost_is_given_again_and_charges_once() {
         (&again["records"], &again["watermark"]),
         (&0.into(), &RIDES.into())
     );
+}
+
+#[test]
+fn an_upload_that_goes_on_by_itself_comes_through_when_the_network_is_back_and_charges_once() {
+    let (stage, proxy, bus) = waiting();
+    proxy.cut_after(2 * STEP, usize::MAX);
+    let uploading = bus.keep_uploading().unwrap();
+    eventually("a first attempt", || proxy.passed().0 > 0);
+    assert_eq!(amounts(&stage.world.passenger("ada")), [5_000]);
+    // Now the answers get lost, which the platform cannot know.
+    proxy.cut_after(usize::MAX, 3 * STEP);
+    thread::sleep(Duration::from_secs(3));
+    proxy.cut_after(usize::MAX, usize::MAX);
+    let all_held = || json(&bus.run(&["journal", "check"]).unwrap())["watermark"] == RIDES;
+    eventually("everything acknowledged", all_held);
+    uploading.kill().unwrap();
+    assert_eq!(amounts(&stage.world.passenger("ada")), all());
+    assert_eq!(stage.world.fraud_cases().unwrap(), [""; 0]);
 }

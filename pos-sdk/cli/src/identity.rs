@@ -13,7 +13,7 @@ use crate::{
 #[derive(Debug, Error, Diagnostic)]
 #[error("the operating system gives no random numbers")]
 #[diagnostic(help("wait until its generator is seeded, then try again"))]
-struct NoRandomness(#[source] getrandom::Error);
+pub(crate) struct NoRandomness(#[source] pub(crate) getrandom::Error);
 
 #[derive(Serialize)]
 struct Made {

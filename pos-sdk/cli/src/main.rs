@@ -76,7 +76,11 @@ enum Command {
         lang: explain::Lang,
     },
     /// Upload the rides that the platform does not hold yet
-    Upload,
+    Upload {
+        /// Go on until interrupted: again each 10 s, and after a failure with growing pauses
+        #[arg(long)]
+        keep: bool,
+    },
     /// Look at the journal
     #[command(subcommand)]
     Journal(journal::Command),
@@ -127,7 +131,8 @@ fn execute(command: &Command, folder: &Folder, format: Format) -> miette::Result
         Command::Scan { picture } => scan::picture(folder, picture, format),
         Command::Type => scan::typed(folder, std::io::stdin().lock(), format),
         Command::Serve { port } => serve::serve(folder, *port, format),
-        Command::Upload => upload::run(folder, format),
+        Command::Upload { keep: true } => upload::keep(folder, format),
+        Command::Upload { keep: false } => upload::run(folder, format),
         Command::Journal(command) => journal::run(folder, command, format),
         Command::Trust(_) | Command::Selftest { .. } | Command::Explain { .. } => {
             unreachable!("done before a folder was asked for")

@@ -1,7 +1,10 @@
+use std::{thread, time::Duration};
+
 use miette::{Diagnostic, IntoDiagnostic};
-use obol_console::Outcome;
+use obol_console::{Outcome, two_lines};
 use obol_pos_sdk::{
-    Acknowledgement, KeyFault, Provisioning, SealError, SegmentSigner, Uplink, UploadError, upload,
+    Acknowledgement, Backoff, KeyFault, Provisioning, SealError, SegmentSigner, Uplink,
+    UploadError, upload,
 };
 use obol_transport::{Bytes, HttpsClient, Problem, TransportError};
 use serde::Serialize;
@@ -11,9 +14,12 @@ use tokio::runtime::{Builder, Runtime};
 use crate::{
     clock,
     folder::{Folder, credentials, read_text},
+    identity::NoRandomness,
     say::{self, Format},
 };
 
+/// Between uploads that went well.
+const IDLE: Duration = Duration::from_secs(10);
 const KEY_FILE_MAX: usize = 16 * 1024;
 
 /// Why the platform did not acknowledge.
@@ -66,6 +72,30 @@ struct Done {
     result: &'static str,
     records: u64,
     watermark: u64,
+    /// Rides that came in meanwhile.
+    waiting: u64,
+    /// The terminal's clock minus the platform's, when the platform told its.
+    clock_off_s: Option<i64>,
+}
+
+/// Uploads everything behind the watermark, again and again until it is interrupted. After a
+/// failure it pauses, longer each time; what it says of it goes to standard error.
+pub(crate) fn keep(folder: &Folder, format: Format) -> miette::Result<Outcome> {
+    let mut backoff = Backoff::default();
+    loop {
+        let pause = match run(folder, format) {
+            Ok(_) => {
+                backoff.reset();
+                IDLE
+            }
+            Err(report) => {
+                eprintln!("{}", two_lines(&report));
+                let random = getrandom::u32().map_err(NoRandomness)?;
+                backoff.after_failure(random)
+            }
+        };
+        thread::sleep(pause);
+    }
 }
 
 /// Uploads everything behind the watermark.
@@ -81,16 +111,19 @@ pub(crate) fn run(folder: &Folder, format: Format) -> miette::Result<Outcome> {
         date: None,
     };
     let uploaded = upload(&mut journal, &signer, &mut uplink);
-    clock::heard(&journal, uplink.date);
+    let clock_off_s = clock::heard(&journal, uplink.date);
     let done = uploaded.map_err(report)?;
     let text = format!(
         "UPLOADED records={} watermark={}",
         done.records, done.watermark
     );
+    let last_seq = journal.last_seq()?;
     let value = Done {
         result: "uploaded",
         records: done.records,
         watermark: done.watermark,
+        waiting: last_seq - done.watermark,
+        clock_off_s,
     };
     say::result(format, &text, &value)?;
     Ok(Outcome::Done)

@@ -111,6 +111,16 @@ impl Terminal {
             .map(Scanner::new)
     }
 
+    /// Starts the upload that goes on by itself.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn keep_uploading(&self) -> Result<Scanner, WorldError> {
+        self.tool
+            .interactive(&["--dir", &self.name, "--json", "upload", "--keep"])
+            .map(Scanner::new)
+    }
+
     /// Uploads what the platform does not hold; returns what the terminal said.
     ///
     /// # Errors
