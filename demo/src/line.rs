@@ -16,9 +16,14 @@ pub(crate) fn ride(mut world: World, steps: &mut Steps) -> Result<World, DemoErr
     keys_and_services(world_ref, steps)?;
     let ada = world_ref.passenger("ada");
     money(world_ref, steps, &ada)?;
+    steps.step("the key daemon's log is copied", world_ref, |w| {
+        w.wait_for_checkpoint(1)?;
+        w.copy_log("audit-before")
+    })?;
     first_ride(world_ref, steps, &ada)?;
     rides_offline(world_ref, steps, &ada)?;
     books(world_ref, steps, &ada)?;
+    audit(world_ref, steps)?;
     steps.say(&format!(
         "The whole line held in {:.1} s.",
         steps.elapsed().as_secs_f64()
@@ -173,6 +178,33 @@ fn books(world: &mut World, steps: &mut Steps, ada: &Passenger) -> Result<(), De
     let statement = steps.step("what Ada reads", world, |_| ada.printed_statement())?;
     println!("{statement}\n{trial}");
     Ok(())
+}
+
+/// One more signature, which a copy of the log from before it does not have.
+fn audit(world: &mut World, steps: &mut Steps) -> Result<(), DemoError> {
+    steps.say("What the key daemon has signed");
+    steps.step("Bob has a credential signed", world, |w| {
+        let bob = w.passenger("bob");
+        bob.enrol()?;
+        let order = bob.recharge("20.00")?;
+        w.wait_for_log("bank", "notice delivered", 6)?;
+        let lines = bob.statement()?;
+        demand(lines.len() == 1, || format!("order {order}: {lines:?}"))?;
+        bob.refresh()
+    })?;
+    steps.step("a witness cosigns the daemon's audit log", world, |w| {
+        w.wait_for_checkpoint(2)?;
+        w.witness_log()
+    })?;
+    steps.step("every byte of the log is as it was signed", world, |w| {
+        let ran = w.verify_log("audit")?;
+        demand(ran.code == 0, || ran.unexpected().to_string())
+    })?;
+    steps.step("the log set back to its copy is found", world, |w| {
+        let ran = w.verify_log("audit-before")?;
+        let found = ran.code == 1 && ran.stderr.contains("the log was rolled back");
+        demand(found, || ran.unexpected().to_string())
+    })
 }
 
 fn granted(scan: &Scan, at: u64) -> Result<(), WorldError> {

@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 pub use crate::engine::Clock;
 use crate::engine::Engine;
 
-pub use config::{AuditConfig, DaemonConfig, MetricsAddress, TokenEntry, WitnessConfig};
+pub use config::{AuditConfig, DaemonConfig, MetricsAddress, TokenEntry};
 use dispatch::Dispatch;
 pub use monitor::{Monitor, Report};
 use rounds::Rounds;

@@ -130,6 +130,72 @@ origin = "{LOG_ORIGIN}"
             .map_err(|error| WorldError::new(format!("{}: {error}", path.display())))
     }
 
+    /// A witness cosigns the audit log as it stands and remembers it in `seen.checkpoint`.
+    ///
+    /// # Errors
+    /// What `obol-kms` has said.
+    pub fn witness_log(&self) -> Result<(), WorldError> {
+        let kms = self.tool("obol-kms");
+        if !self.path("witness.key").exists() {
+            let name = ["--name", "auditor.metro.example/w1", "--out", "witness.key"];
+            kms.succeed(&[&["audit", "witness-key"], &name[..]].concat())?;
+        }
+        let key = self.log_key()?;
+        let files = ["--witness-key", "witness.key", "--state", "seen.checkpoint"];
+        let log = ["audit", "witness", "--log", "audit", "--key", &key];
+        kms.succeed(&[&log[..], &files].concat()).map(drop)
+    }
+
+    /// Waits until the log's own checkpoint covers so many leaves.
+    ///
+    /// # Errors
+    /// When it does not within a minute.
+    pub fn wait_for_checkpoint(&self, leaves: u64) -> Result<(), WorldError> {
+        let begun = std::time::Instant::now();
+        loop {
+            // Three lines: origin, size, root; it is replaced as a whole.
+            let text = self
+                .read("audit/checkpoint")
+                .unwrap_or_else(|_| String::new());
+            let size: Option<u64> = text.lines().nth(1).and_then(|size| size.parse().ok());
+            if size.is_some_and(|size| size >= leaves) {
+                return Ok(());
+            }
+            if begun.elapsed() > std::time::Duration::from_secs(60) {
+                return Err(WorldError::new(format!(
+                    "no checkpoint of {leaves} leaves: {text}"
+                )));
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
+    /// A copy of the audit log's folder as it is now.
+    ///
+    /// # Errors
+    /// When it cannot be copied.
+    pub fn copy_log(&self, to: &str) -> Result<(), WorldError> {
+        let copied = std::process::Command::new("cp")
+            .args(["-r", "audit", to])
+            .current_dir(&self.folder)
+            .status();
+        match copied {
+            Ok(status) if status.success() => Ok(()),
+            other => Err(WorldError::new(format!("cp -r audit {to}: {other:?}"))),
+        }
+    }
+
+    /// Checks a log's folder against what the witness remembers.
+    ///
+    /// # Errors
+    /// When the command cannot be run; what it found is in the answer.
+    pub fn verify_log(&self, folder: &str) -> Result<crate::Ran, WorldError> {
+        let key = self.log_key()?;
+        let verify = ["audit", "verify", "--log", folder, "--key", &key];
+        let seen = ["--witnessed", "seen.checkpoint"];
+        self.tool("obol-kms").run(&[&verify[..], &seen].concat())
+    }
+
     /// Runs `obol-kms keys`; the first word it prints, which names the key or the registry.
     fn keys(&self, arguments: &[&str]) -> Result<String, WorldError> {
         let command = [&["keys"], arguments, &["--registry", REGISTRY]].concat();
