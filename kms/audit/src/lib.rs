@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod copy;
 #[doc(hidden)]
 pub mod fuzzing;
 mod journal;
@@ -13,6 +14,7 @@ mod storage;
 mod tail;
 mod verify;
 
+pub use copy::copy;
 pub use log::{Appended, AuditError, AuditLog, CosignatureError};
 pub use open::{OpenError, Trusted};
 pub use reader::{LogReader, Proof, ReadError};

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::audit::arguments::Audit;
+use crate::backup::arguments::BackupCommand;
 use crate::ceremony::arguments::Ceremony;
 use crate::crl::Crl;
+use crate::drill::{BackupDrill, Prove};
 use crate::keys::arguments::Keys;
 use crate::officer::arguments::Officer;
 use crate::probe::Probe;
@@ -50,6 +52,9 @@ pub(crate) enum Command {
     /// Rules set aside by two officers, for one profile and for a while
     #[command(subcommand)]
     Waiver(WaiverCommand),
+    /// Registry and audit log: copied while they are in use, checked, brought back
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// The audit log, from its files: check it, prove an entry, witness it
     #[command(subcommand)]
     Audit(Audit),
@@ -85,6 +90,11 @@ pub(crate) enum Issuer {
 pub(crate) enum Token {
     /// Show the tokens of a module and the keys of one token
     Show(Show),
+    /// Copy a SoftHSM token, and prove that the copy's keys sign
+    BackupDrill(BackupDrill),
+    /// Have every key of a token sign, and print which did
+    #[command(hide = true)]
+    Prove(Prove),
 }
 
 #[derive(Args)]

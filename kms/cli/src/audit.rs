@@ -48,7 +48,7 @@ fn reader<'a>(disk: &'a Disk, log: &Log) -> Result<LogReader<'a>, Failure> {
     Ok(LogReader::open(disk, &log.keys)?)
 }
 
-fn read_note(path: &Path) -> Result<Note, Failure> {
+pub(crate) fn read_note(path: &Path) -> Result<Note, Failure> {
     let bytes = read_limited(path, NOTE_MAX)?;
     Note::parse(&bytes).map_err(|source| {
         let path = path.to_path_buf();

@@ -12,6 +12,7 @@ use obol_credential::UnixTime;
 
 use crate::failure::Failure;
 use arguments::{Keys, Verb};
+pub(crate) use entries::random_id;
 
 pub(crate) fn run(command: &Keys) -> Result<Outcome, Failure> {
     match command {
@@ -36,6 +37,6 @@ pub(crate) fn run(command: &Keys) -> Result<Outcome, Failure> {
     }
 }
 
-fn now() -> UnixTime {
+pub(crate) fn now() -> UnixTime {
     UnixTime(unix_now())
 }

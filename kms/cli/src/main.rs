@@ -3,9 +3,11 @@
 mod arguments;
 mod audit;
 mod authorities;
+mod backup;
 mod ceremony;
 mod certify;
 mod crl;
+mod drill;
 mod failure;
 #[cfg(test)]
 mod help;
@@ -33,8 +35,11 @@ fn main() -> ExitCode {
         Command::Certify(arguments) => certify::certify(&arguments),
         Command::Crl(command) => crl::run(&command),
         Command::Token(Token::Show(arguments)) => show::show(&arguments),
+        Command::Token(Token::BackupDrill(arguments)) => drill::backup_drill(&arguments),
+        Command::Token(Token::Prove(arguments)) => drill::prove(&arguments),
         Command::Probe(arguments) => probe::probe(&arguments),
         Command::Keys(command) => keys::run(&command),
+        Command::Backup(command) => backup::run(&command),
         Command::Waiver(command) => waiver::run(&command),
         Command::Officer(command) => officer::run(&command),
         Command::Audit(command) => audit::run(&command),

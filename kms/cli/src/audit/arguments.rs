@@ -191,10 +191,10 @@ pub(crate) struct KeyOf {
     pub(crate) registry: Option<PathBuf>,
 }
 
-fn log_key(text: &str) -> Result<LogKey, VkeyError> {
+pub(crate) fn log_key(text: &str) -> Result<LogKey, VkeyError> {
     LogKey::from_vkey(text)
 }
 
-fn witness_key(text: &str) -> Result<WitnessKey, VkeyError> {
+pub(crate) fn witness_key(text: &str) -> Result<WitnessKey, VkeyError> {
     WitnessKey::from_vkey(text)
 }

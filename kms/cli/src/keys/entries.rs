@@ -33,7 +33,7 @@ pub(super) fn init(arguments: &Init) -> Result<Outcome, Failure> {
 }
 
 /// Names one life of a registry.
-pub(super) fn random_id() -> Result<RegistryId, Failure> {
+pub(crate) fn random_id() -> Result<RegistryId, Failure> {
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|error| {
         Failure::with_help(error, "the system's random generator does not answer")
