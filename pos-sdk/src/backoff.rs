@@ -22,7 +22,7 @@ impl Backoff {
             .map_or(LONGEST_MS, |pause| pause.min(LONGEST_MS));
         self.failures = (self.failures + 1).min(16);
         let half = longest / 2;
-        Duration::from_millis(half + (half * u64::from(random) >> 32))
+        Duration::from_millis(half + ((half * u64::from(random)) >> 32))
     }
 
     /// An attempt went well: the next pause is the shortest again.

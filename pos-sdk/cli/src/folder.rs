@@ -69,7 +69,7 @@ impl Folder {
             dir: self.path.clone(),
         };
         let journal = Journal::open(&self.journal_path(), &provisioning.terminal)?;
-        let rules = provisioning.rules.clone();
+        let rules = provisioning.rules;
         if provisioning.repository.is_some() {
             let set = trust::accepted(self, provisioning)?.ok_or_else(no_trust)?;
             let fares = self.fares_of(provisioning, &set)?;

@@ -158,6 +158,9 @@ pub(crate) struct Rehearse {
 }
 
 #[derive(Args)]
+#[command(after_help = "Example:
+  obol-kms ceremony request root.plan.toml --roster roster.toml \\
+      --rehearsal root.rehearsal --out root.request")]
 pub(crate) struct Request {
     /// The plan
     pub(crate) plan: PathBuf,
@@ -224,6 +227,9 @@ pub(crate) struct Run {
 }
 
 #[derive(Args)]
+#[command(after_help = "Example:
+  obol-kms ceremony resume root.bundle --token root=root.token.toml \\
+      --shares root=root.shares.toml --executor alice.key --witness wendy.key")]
 pub(crate) struct Resume {
     /// The bundle of the interrupted ceremony
     pub(crate) bundle: PathBuf,
@@ -248,6 +254,8 @@ pub(crate) struct Verify {
 }
 
 #[derive(Args)]
+#[command(after_help = "Example:
+  obol-kms ceremony hash access.csr")]
 pub(crate) struct HashFile {
     /// The file
     pub(crate) file: PathBuf,
