@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use miette::Diagnostic;
-use obol_kms::{InitializeError, LoadError};
+use obol_kms::{CallError, InitializeError, LoadError};
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub(crate) enum SetupError {
@@ -15,6 +15,17 @@ pub(crate) enum SetupError {
     #[error("{} already holds a setup", .0.display())]
     #[diagnostic(help("choose another folder, or remove that one if its keys are not needed"))]
     Exists(PathBuf),
+    #[error("the setup differs from the plan: {} {reason}", path.display())]
+    #[diagnostic(
+        code(refused),
+        help(
+            "nothing was changed; choose another folder, or remove that one if its keys are not needed"
+        )
+    )]
+    Differs { path: PathBuf, reason: String },
+    #[error("the tokens cannot be listed")]
+    #[diagnostic(help("check that the library is SoftHSM's"))]
+    Tokens(#[source] CallError),
     #[error("no SoftHSM library at {}", .0.display())]
     #[diagnostic(help("give the path of libsofthsm2.so to --module"))]
     ModulePath(PathBuf),

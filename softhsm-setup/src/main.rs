@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod compare;
 mod failure;
 mod initialise;
 mod module_path;
@@ -27,6 +28,9 @@ struct Arguments {
     /// The second half of the work, run by the first with SOFTHSM2_CONF set
     #[arg(long, hide = true)]
     initialise: bool,
+    /// The same for a folder that holds a setup
+    #[arg(long, hide = true, conflicts_with = "initialise")]
+    compare: bool,
 }
 
 fn main() -> ExitCode {
@@ -36,10 +40,25 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> miette::Result<Outcome> {
     let plan = plan::Plan::load(&arguments.plan)?;
     let module = module_path::find(arguments.module.as_deref())?;
+    let dir = &arguments.dir;
     if arguments.initialise {
-        initialise::all(&plan, &arguments.dir, &module)?;
+        initialise::all(&plan, dir, &module)?;
+    } else if arguments.compare {
+        compare::all(&plan, dir, &module)?;
+        let names: Vec<_> = plan
+            .tokens
+            .iter()
+            .map(|token| token.name.as_str())
+            .collect();
+        eprintln!(
+            "these tokens are there already and left as they are: {}",
+            names.join(", ")
+        );
+        println!("export SOFTHSM2_CONF={}", dir.join(setup::CONF).display());
+    } else if let Some(whole) = setup::whole(dir) {
+        return Err(compare::in_own_process(&arguments.plan, &whole, &module).into());
     } else {
-        let conf = setup::make(&arguments.plan, &plan, &arguments.dir, &module)?;
+        let conf = setup::make(&arguments.plan, &plan, dir, &module)?;
         println!("export SOFTHSM2_CONF={}", conf.display());
     }
     Ok(Outcome::Done)

@@ -11,9 +11,15 @@ use obol_console::{Mode, write_new_atomically};
 use crate::failure::SetupError;
 use crate::plan::Plan;
 
-const CONF: &str = "softhsm2.conf";
+pub(crate) const CONF: &str = "softhsm2.conf";
 const TOKENS: &str = "tokens";
 const STAGING: &str = ".setup";
+
+/// The folder, if it holds a whole setup: its configuration is written last.
+pub(crate) fn whole(dir: &Path) -> Option<PathBuf> {
+    let dir = dir.canonicalize().ok()?;
+    dir.join(CONF).exists().then_some(dir)
+}
 
 /// Makes the tokens of `plan` in `dir` and returns the path of its `softhsm2.conf`.
 pub(crate) fn make(
@@ -116,7 +122,7 @@ fn final_names(plan: &Plan) -> Vec<String> {
     names
 }
 
-fn conf_text(dir: &Path) -> Result<String, SetupError> {
+pub(crate) fn conf_text(dir: &Path) -> Result<String, SetupError> {
     let tokens = dir.join(TOKENS);
     let plain = |text: &&str| !text.contains(['\n', '\r', '#']);
     let path = tokens

@@ -75,7 +75,7 @@ impl From<DrillFailed> for Failure {
         match error {
             DrillFailed::NotSoftHsm(_) => Failure::refused(
                 error,
-                "copy it with the vendor's own tool; docs/hsm-vendors.md says how each does it",
+                "copy it with the vendor's own tool; docs/hsm-vendors.md says how the copy is proven",
             ),
             DrillFailed::Copy { .. } => {
                 Failure::with_help(error, "check the path, its permissions and the space left")
