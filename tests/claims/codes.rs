@@ -100,7 +100,7 @@ fn a_foreign_qr_code_is_refused_by_its_own_code() {
         assert_eq!(ran.stdout.lines().count(), 1);
         assert_eq!(
             ran.stderr,
-            "help: show the boarding code of the operator's app\n"
+            "help: Show the code of the operator's own app.\n"
         );
     }
 }
