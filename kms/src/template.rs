@@ -75,9 +75,15 @@ impl Template {
     ) -> Result<Result<(), UnfitKey>, CallError> {
         let class = kind(ObjectClass::PRIVATE_KEY);
         let demanded = || class.iter().chain(&self.private).chain(&self.claims);
-        let kinds: Vec<_> = demanded().map(Attribute::attribute_type).collect();
-        // All at once: a token with thousands of keys is read at every start.
-        let found = session.get_attributes(key, &kinds)?;
+        let kinds = demanded().map(Attribute::attribute_type);
+        // All at once: a token with thousands of keys is read at every start. But for the list of
+        // mechanisms, whose length p11-kit's client cannot tell together with other attributes.
+        let (lists, plain): (Vec<_>, Vec<_>) =
+            kinds.partition(|kind| *kind == AttributeType::AllowedMechanisms);
+        let mut found = session.get_attributes(key, &plain)?;
+        if !lists.is_empty() {
+            found.extend(session.get_attributes(key, &lists)?);
+        }
         for wanted in demanded() {
             let kind = wanted.attribute_type();
             let found = found.iter().find(|found| found.attribute_type() == kind);
