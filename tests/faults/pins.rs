@@ -1,5 +1,8 @@
 //! The PIN is offered once. A device that locks after three wrong ones must not be locked by us.
 
+use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::device::Device;
@@ -55,4 +58,44 @@ fn to_be_logged_in_already_is_success() {
         .set("C_Sign 1 return CKR_DEVICE_ERROR\nC_Login * replace CKR_USER_ALREADY_LOGGED_IN");
     device.sign().unwrap();
     assert_eq!(device.faults.calls("C_Login"), 1);
+}
+
+#[test]
+fn a_pin_that_was_changed_under_the_daemon_is_tried_once_and_seals_the_token() {
+    let (mut device, module) = Device::stopped_over(None);
+    device.start();
+    device.faults.clear();
+    device.sign().unwrap();
+    let folder = device.world.folder();
+    let before = fs::read_to_string(folder.join("tokens/issuer.pin")).unwrap();
+    change_pin(&device, &module, before.trim(), "changed-4711");
+    device.faults.set("C_Sign 1 return CKR_DEVICE_ERROR");
+    for _ in 0..5 {
+        let refusal = device.sign().unwrap_err();
+        assert_eq!(
+            refusal.reason,
+            "the token is sealed: token \"issuer\" refused the PIN of tokens/issuer.pin, which was \
+             tried once and is not tried again: C_Login: CKR_PIN_INCORRECT"
+        );
+    }
+    // Longer than the longest pause between two tries of a repair.
+    std::thread::sleep(Duration::from_secs(2));
+    device.sign().unwrap_err();
+    assert_eq!(device.faults.calls("C_Login"), 1);
+}
+
+/// On SoftHSM itself, as somebody else's tool does it.
+fn change_pin(device: &Device, module: &Path, from: &str, to: &str) {
+    let module = module.to_str().unwrap();
+    let changed = Command::new("pkcs11-tool")
+        .env(
+            "SOFTHSM2_CONF",
+            device.world.folder().join("tokens/softhsm2.conf"),
+        )
+        .args(["--module", module, "--token-label", "issuer", "--login"])
+        .args(["--change-pin", "--pin", from, "--new-pin", to])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&changed.stderr).into_owned();
+    assert!(changed.status.success(), "{said}");
 }
