@@ -22,6 +22,9 @@ pub const MAX_REPLY_BYTES: usize = 4 * 1024 * 1024;
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const REPLY_DEADLINE: Duration = Duration::from_secs(30);
+/// So long a request may go on after the latest connection to its server was refused: another,
+/// older connection may still answer it.
+const REFUSAL_GRACE: Duration = Duration::from_secs(5);
 const IDLE_LIFE: Duration = Duration::from_secs(30);
 
 /// What a service answered, whole.
@@ -140,10 +143,14 @@ impl HttpsClient {
 
     async fn exchange(&self, url: &str, request: Request<Bytes>) -> Result<Reply, TransportError> {
         let server = request.uri().clone();
-        let response = self
-            .pool
-            .request(request.map(Full::new))
-            .await
+        let response = tokio::select! {
+            biased;
+            response = self.pool.request(request.map(Full::new)) => response,
+            refusal = self.refusals.stands(&server, REFUSAL_GRACE) => {
+                return Err(TransportError::of_tls(url.to_owned(), refusal));
+            }
+        };
+        let response = response
             .map_err(|error| TransportError::of(url, error, self.refusals.latest(&server)))?;
         read(url, response).await
     }

@@ -10,11 +10,14 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::http::Uri;
 use axum::http::uri::Authority;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 use tower_service::Service;
 
 use crate::transport_error::find;
@@ -22,9 +25,28 @@ use crate::transport_error::find;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Refusals(Arc<Mutex<HashMap<Authority, rustls::Error>>>);
+pub(crate) struct Refusals(Arc<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    latest: Mutex<HashMap<Authority, rustls::Error>>,
+    changed: Notify,
+}
 
 impl Refusals {
+    /// Ends when the latest connection to this server has been refused for `grace` and no other was
+    /// tried since: about once in 50 000 refusals the HTTP library never tells the request.
+    pub(crate) async fn stands(&self, server: &Uri, grace: Duration) -> rustls::Error {
+        loop {
+            let changed = self.0.changed.notified();
+            match self.latest(server) {
+                None => changed.await,
+                Some(_) if timeout(grace, changed).await.is_ok() => {}
+                Some(error) => return error,
+            }
+        }
+    }
+
     /// The TLS error that ended the latest connection to this server, if one did.
     pub(crate) fn latest(&self, server: &Uri) -> Option<rustls::Error> {
         self.map().get(server.authority()?).cloned()
@@ -32,17 +54,19 @@ impl Refusals {
 
     fn forget(&self, server: &Authority) {
         self.map().remove(server);
+        self.0.changed.notify_waiters();
     }
 
     fn keep(&self, server: &Authority, error: &io::Error) {
         if let Some(reason) = find::<rustls::Error>(error) {
             self.map().insert(server.clone(), reason.clone());
+            self.0.changed.notify_waiters();
         }
     }
 
     /// A map of plain values is whole whoever panicked while holding it.
     fn map(&self) -> std::sync::MutexGuard<'_, HashMap<Authority, rustls::Error>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

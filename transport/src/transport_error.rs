@@ -92,27 +92,30 @@ impl TransportError {
         error: hyper_util::client::legacy::Error,
         refusal: Option<rustls::Error>,
     ) -> Self {
-        let url = url.to_owned();
         match find::<rustls::Error>(&error).cloned().or(refusal) {
-            Some(rustls::Error::AlertReceived(alert)) if is_about_the_certificate(alert) => {
-                Self::CertificateRefused {
-                    url,
-                    alert: rfc_name(alert),
-                }
-            }
-            Some(rustls::Error::InvalidCertificate(reason)) => Self::ServerUntrusted {
-                url,
-                reason: reason_text(&reason),
-            },
-            Some(source) => Self::Tls { url, source },
+            Some(error) => Self::of_tls(url.to_owned(), error),
             None if error.is_connect() => Self::Unreachable {
-                url,
+                url: url.to_owned(),
                 source: error.into(),
             },
             None => Self::ConnectionLost {
-                url,
+                url: url.to_owned(),
                 source: error.into(),
             },
+        }
+    }
+
+    pub(crate) fn of_tls(url: String, error: rustls::Error) -> Self {
+        match error {
+            rustls::Error::AlertReceived(alert) if is_about_the_certificate(alert) => {
+                let alert = rfc_name(alert);
+                Self::CertificateRefused { url, alert }
+            }
+            rustls::Error::InvalidCertificate(reason) => Self::ServerUntrusted {
+                url,
+                reason: reason_text(&reason),
+            },
+            source => Self::Tls { url, source },
         }
     }
 }
