@@ -9,6 +9,9 @@ use data_encoding::BASE64URL_NOPAD;
 use obol_credential::possession::{self, Possession};
 use obol_credential::{Kid, UnixTime};
 use obol_kms::x509::{ProfileName, WaiverStatement};
+use obol_kms_ceremony::{
+    CeremonyId, Content, Hash, Mode, Opened, Outcome, Plan, RosterChange, Transcript,
+};
 use obol_kms_client::wire::{Answer, Call, RefusalKind, Reply, Request, WireKey};
 use obol_kms_client::{KeyClass, KeyState, PayloadType};
 use obol_kms_registry::{
@@ -31,6 +34,7 @@ use rcgen::{
     IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
     RevokedCertParams, SanType, SerialNumber,
 };
+use zeroize::Zeroizing;
 
 fn main() {
     credential();
@@ -40,6 +44,8 @@ fn main() {
     kms();
     registry();
     waivers();
+    ceremony();
+    enrolment();
     account();
     files();
 }
@@ -417,6 +423,103 @@ fn waivers() {
             &format!("[[waiver.approval]]\nofficer = \"{name}\"\nsignature = \"{signature}\"\n");
     }
     seed("waivers", "two.toml", text);
+}
+
+fn ceremony() {
+    const HASH: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
+    let people = [("officers", "alice", 21), ("officers", "bob", 22)];
+    let people = people.into_iter().chain([("witnesses", "wendy", 23)]);
+    let roster: String = people
+        .map(|(kind, name, secret)| {
+            let key = officer(secret);
+            format!("[[{kind}]]\nname = '{name}'\npublic_key = '{key}'\n")
+        })
+        .collect();
+    let roster = roster
+        + "[quorum]\nactivate = 2\nunsuspend = 2\ncancel-destruction = 2\ndestroy = 2\n\
+           [ceremony]\nroot = 2\ncertificate = 2\nrevocation = 2\ntrust = 2\ndestruction = 2\n\
+           roster = 2\n";
+    seed("roster_chain", "first.toml", &roster);
+    let plan = format!(
+        "schema = 1\nact = 'key-destruction'\ntitle = 'A key'\n\
+         [[steps]]\ndo = 'destroy-key'\ntoken = 't'\nkey = 'k'\nspki = '{HASH}'\n\
+         reason = 'old'\n\
+         [environment]\nmodule_sha256 = '{HASH}'\ntool_sha256 = '{HASH}'\n\
+         [[environment.tokens]]\nname = 't'\nlabel = 't'\nserial = 's'\n"
+    );
+    seed("ceremony_plan", "destruction.toml", &plan);
+    let hash: Hash = HASH.parse().unwrap();
+    let (plan, parsed) = (
+        Plan::parse(plan.as_bytes()).unwrap(),
+        Roster::parse(&roster),
+    );
+    let parsed = parsed.unwrap();
+    let sign = |secret, bytes: &[u8]| -> [u8; 64] {
+        let signature = Issuer { secret, ..DEVICE }.sign(bytes);
+        signature.as_slice().try_into().unwrap()
+    };
+    let opened = Opened {
+        mode: Mode::Rehearsal,
+        plan: plan.hash(),
+        roster: parsed.hash(),
+        tool: hash,
+        module: hash,
+        serials: vec!["s".to_owned()],
+        rehearsal: Hash([0; 32]),
+        executor: officer(21),
+        witness: officer(23),
+        files: Vec::new(),
+    };
+    let draft = Transcript::rehearse(CeremonyId([7; 16]), &parsed, opened, NOW).unwrap();
+    let (executor, witness) = (sign(21, draft.to_sign()), sign(23, draft.to_sign()));
+    let (mut transcript, mut bytes) = Transcript::begin(draft, executor, witness).unwrap();
+    seed("ceremony_transcript", "begun", &bytes);
+    let outcome = Outcome::default();
+    for content in [
+        Content::Begun { step: 0 },
+        Content::Done { step: 0, outcome },
+        Content::Closed { files: Vec::new() },
+    ] {
+        let draft = transcript.draft(content, NOW).unwrap();
+        let (executor, witness) = (sign(21, draft.to_sign()), sign(23, draft.to_sign()));
+        bytes.extend(transcript.append(draft, executor, witness).unwrap());
+    }
+    seed("ceremony_transcript", "rehearsal", &bytes);
+    let statement = obol_kms_ceremony::Statement {
+        roster: parsed.hash(),
+        plan: plan.hash(),
+        id: CeremonyId([8; 16]),
+        serials: vec!["s".to_owned()],
+        tool: hash,
+        rehearsal: hash,
+        not_after: NOW.plus(3_600),
+    };
+    seed("ceremony_statement", "one", statement.encode());
+    let signature = sign(21, &statement.encode());
+    let approval = obol_kms_ceremony::Approval::new(&statement, officer(21), signature);
+    seed("ceremony_approval", "alice", approval.encode());
+    let change = RosterChange {
+        plan: plan.canonical().to_vec(),
+        next: roster.clone().into_bytes(),
+        rehearsal: hash,
+        approvals: vec![approval],
+    };
+    seed("roster_change", "one", change.encode());
+    let chain = [roster.as_bytes(), &[0], &change.encode()].concat();
+    seed("roster_chain", "change", chain);
+    let holders = ["alice", "bob", "carol"].map(str::to_owned);
+    let (sheet, _, _) = obol_kms_ceremony::split(&Zeroizing::new([9; 32]), 2, &holders).unwrap();
+    seed("share_sheet", "three.toml", sheet.to_toml());
+}
+
+fn enrolment() {
+    let mut params = CertificateParams::default();
+    let name = "obol://terminal/bus-12".try_into().unwrap();
+    params.subject_alt_names = vec![SanType::URI(name)];
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    let request = params.serialize_request(&key).unwrap();
+    seed("enrolment_request", "bus-12", request.der());
 }
 
 fn account() {

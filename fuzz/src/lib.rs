@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod account;
+mod ceremony;
 mod credential;
 mod files;
 mod kms;
@@ -112,6 +113,13 @@ targets! {
     Dear registry::officers_approval,
     Dear registry::officers_roster,
     Dear registry::registry_backup,
+    Dear ceremony::ceremony_plan,
+    Dear ceremony::ceremony_transcript,
+    Cheap ceremony::ceremony_statement,
+    Cheap ceremony::ceremony_approval,
+    Cheap ceremony::roster_change,
+    Dear ceremony::roster_chain,
+    Dear ceremony::share_sheet,
     Dear policy::cedar_policies,
     Dear policy::cedar_schema,
     Dear x509::certificate,
@@ -125,6 +133,7 @@ targets! {
     Dear account::bank_notice,
     Dear account::bank_key,
     Cheap services::problem_document,
+    Dear services::enrolment_request,
     Dear services::issuer_config,
     Dear services::platform_config,
     Cheap services::terminal_provisioning,

@@ -24,6 +24,16 @@ pub(crate) fn problem_document(data: &[u8]) -> Taken {
     }
 }
 
+/// What EST's `simpleenroll` takes (RFC 7030 section 4.2.1), out of its base64: a PKCS#10.
+pub(crate) fn enrolment_request(data: &[u8]) -> Taken {
+    let parsed = obol_issuer::EnrolmentRequest::parse(data);
+    if let Ok(request) = &parsed {
+        assert!(request.identity().starts_with("obol://"));
+        assert_eq!((request.point().len(), request.point()[0]), (65, 4));
+    }
+    parsed.into()
+}
+
 pub(crate) fn issuer_config(data: &[u8]) -> Taken {
     const TEMPLATES: &str = include_str!("../../policies/credentials/metro.toml");
     let Ok(text) = std::str::from_utf8(data) else {
