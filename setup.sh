@@ -20,6 +20,8 @@ if [ "$purpose" = test ]; then
     need curl curl
     need p11-kit p11-kit
     need faketime faketime
+    # 10 MB; only its checks of units are used, and a test says when it is not there.
+    ! command -v apt-get >/dev/null || need systemd-analyze systemd
     # Kryoptic, the second PKCS#11 module, is built here on the system's libraries.
     need pkg-config pkg-config
     lacks() { ! pkg-config --exists "$1" 2>/dev/null; }

@@ -153,6 +153,34 @@ mod tests {
         assert!(documented.audit.key.is_none());
     }
 
+    /// `deploy/kms.toml`: every documented key, with what it says beside the default on purpose.
+    #[test]
+    fn the_shipped_configuration_names_every_key_and_holds_the_defaults() {
+        let text = include_str!("../../../deploy/kms.toml");
+        let keys = |text: &str| {
+            let lines = text.lines().map(|line| line.trim_start_matches('#'));
+            let pairs = lines.filter_map(|line| line.split_once(" = "));
+            let name = |key: &str| !key.contains(' ');
+            let keys = pairs.map(|(key, _)| key.to_owned());
+            let mut keys: Vec<_> = keys.filter(|key| name(key)).collect();
+            keys.sort();
+            keys
+        };
+        assert_eq!(keys(text), keys(&documented()));
+        let shipped = load(text).unwrap();
+        let defaults = load(&LEAST.replace("EXTRA", "")).unwrap();
+        assert_eq!(shipped.policy, defaults.policy);
+        assert_eq!(shipped.max_connections, defaults.max_connections);
+        assert_eq!(shipped.request_deadline, defaults.request_deadline);
+        assert_eq!(shipped.call_limit, defaults.call_limit);
+        assert_eq!(shipped.tokens[0].sessions, defaults.tokens[0].sessions);
+        assert_eq!(shipped.clients[&1000].name(), "uid:1000");
+        assert!(shipped.audit.key.is_none());
+        assert_eq!((shipped.socket_mode, defaults.socket_mode), (0o660, 0o600));
+        let metrics = MetricsAddress::Unix("/run/obol-kms/issuer/metrics.sock".into());
+        assert_eq!((shipped.metrics, defaults.metrics), (Some(metrics), None));
+    }
+
     /// Every key that is left out by default is documented in a form that is read.
     #[test]
     fn the_documented_optional_keys_are_read() {
