@@ -238,12 +238,13 @@ impl Check<'_> {
         if let Err(error) = transcript.people_of(rosters.in_force()) {
             self.fail("PEOPLE_REFUSED", TRANSCRIPT, error);
         }
-        if transcript.next(plan.steps().len()) != Next::Over {
-            self.fail(
-                "NOT_CLOSED",
-                TRANSCRIPT,
-                "the ceremony has not come to its end",
-            );
+        if let Err(what) = whole(plan, transcript) {
+            self.fail("NOT_CLOSED", TRANSCRIPT, what);
+        }
+        for FileHash { name, .. } in &opened.files {
+            if !opens_with(plan, name) {
+                self.fail("FILE_UNKNOWN", name, "no ceremony opens with such a file");
+            }
         }
     }
 
@@ -344,6 +345,43 @@ impl Check<'_> {
             };
             self.report.exceptions.push((*time, text));
         }
+    }
+}
+
+/// Every step of the plan is done and none besides, and the end names what they wrote.
+fn whole(plan: &Plan, transcript: &Transcript) -> Result<(), &'static str> {
+    let steps = plan.steps().len();
+    if transcript.next(steps) != Next::Over {
+        return Err("the ceremony has not come to its end");
+    }
+    let (mut done, mut written, mut closed) = (0, BTreeSet::new(), BTreeSet::new());
+    for (_, content) in transcript.entries() {
+        match content {
+            Content::Done { outcome, .. } => {
+                done += 1;
+                written.extend(outcome.files.iter().map(|file| (&file.name, file.sha256.0)));
+            }
+            Content::Closed { files } => {
+                closed.extend(files.iter().map(|file| (&file.name, file.sha256.0)));
+            }
+            _ => {}
+        }
+    }
+    if done != steps {
+        return Err("it was closed with other steps done than the plan has");
+    }
+    if written != closed {
+        return Err("it was closed with other outputs than its steps wrote");
+    }
+    Ok(())
+}
+
+/// Whether the first event may name this file (docs/spec/ceremony.md section 6).
+fn opens_with(plan: &Plan, path: &str) -> bool {
+    match path.split_once('/') {
+        None => path == PLAN || path == REHEARSAL || (path == LAST && plan.changes().is_some()),
+        Some(("inputs", name)) => plan.inputs().iter().any(|(input, _)| input == name),
+        Some((folder, _)) => folder == "rosters" || folder == "approvals",
     }
 }
 

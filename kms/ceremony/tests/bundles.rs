@@ -109,17 +109,19 @@ fn opened(mode: Mode, rehearsal: Hash, files: &Bundle) -> Opened {
 }
 
 fn to_its_end(draft: obol_kms_ceremony::Draft, now: UnixTime) -> Vec<u8> {
+    let done = Content::Done {
+        step: 0,
+        outcome: Outcome::default(),
+    };
+    let closed = Content::Closed { files: Vec::new() };
+    with(draft, vec![Content::Begun { step: 0 }, done, closed], now)
+}
+
+fn with(draft: obol_kms_ceremony::Draft, contents: Vec<Content>, now: UnixTime) -> Vec<u8> {
     let both = |bytes: &[u8]| (sign(1, bytes), sign(4, bytes));
     let (executor, witness) = both(draft.to_sign());
     let (mut transcript, mut bytes) = Transcript::begin(draft, executor, witness).unwrap();
-    for content in [
-        Content::Begun { step: 0 },
-        Content::Done {
-            step: 0,
-            outcome: Outcome::default(),
-        },
-        Content::Closed { files: Vec::new() },
-    ] {
+    for content in contents {
         let draft = transcript.draft(content, now).unwrap();
         let (executor, witness) = both(draft.to_sign());
         bytes.extend(transcript.append(draft, executor, witness).unwrap());
@@ -154,6 +156,10 @@ fn approval(seed: u8, statement: &Statement) -> Approval {
 }
 
 fn bundle() -> Bundle {
+    bundle_of(|draft| to_its_end(draft, NOW))
+}
+
+fn bundle_of(transcript: impl FnOnce(obol_kms_ceremony::Draft) -> Vec<u8>) -> Bundle {
     let mut files = Bundle::from([
         ("plan.toml".to_owned(), plan_text().into_bytes()),
         ("rosters/0.toml".to_owned(), roster_text().into_bytes()),
@@ -169,7 +175,7 @@ fn bundle() -> Bundle {
     let approved = authorise(&roster(), &plan(), &rehearsed, &approvals, NOW).unwrap();
     let opened = opened(Mode::Ceremony, rehearsed.head(), &files);
     let draft = Transcript::open(&approved, &roster(), opened, NOW).unwrap();
-    files.insert("transcript".to_owned(), to_its_end(draft, NOW));
+    files.insert("transcript".to_owned(), transcript(draft));
     files
 }
 
@@ -211,6 +217,38 @@ fn a_changed_byte_of_the_transcript_is_found_in_its_event() {
             .starts_with(&format!("event 1 at byte {first}")),
         "{problems:?}"
     );
+}
+
+#[test]
+fn a_ceremony_closed_before_its_steps_were_done_or_with_other_outputs_is_not_closed() {
+    let stray = FileHash {
+        name: "plan.toml".to_owned(),
+        sha256: Hash::of(plan_text().as_bytes()),
+    };
+    let done = Content::Done {
+        step: 0,
+        outcome: Outcome::default(),
+    };
+    let begun = Content::Begun { step: 0 };
+    let closed = |files| Content::Closed { files };
+    let cases = [
+        (
+            vec![closed(Vec::new())],
+            "it was closed with other steps done than the plan has",
+        ),
+        (
+            vec![begun, done, closed(vec![stray])],
+            "it was closed with other outputs than its steps wrote",
+        ),
+    ];
+    for (contents, what) in cases {
+        let problems = report(&bundle_of(|draft| with(draft, contents, NOW))).problems;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert_eq!(
+            (problems[0].code, problems[0].what.as_str()),
+            ("NOT_CLOSED", what)
+        );
+    }
 }
 
 #[test]
