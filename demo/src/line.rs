@@ -192,10 +192,11 @@ fn audit(world: &mut World, steps: &mut Steps) -> Result<(), DemoError> {
         demand(lines.len() == 1, || format!("order {order}: {lines:?}"))?;
         bob.refresh()
     })?;
-    steps.step("a witness cosigns the daemon's audit log", world, |w| {
-        w.wait_for_checkpoint(2)?;
-        w.witness_log()
-    })?;
+    steps.step(
+        "the platform has cosigned the daemon's audit log as its witness",
+        world,
+        |w| w.wait_for_witness(2),
+    )?;
     steps.step("every byte of the log is as it was signed", world, |w| {
         let ran = w.verify_log("audit")?;
         demand(ran.code == 0, || ran.unexpected().to_string())

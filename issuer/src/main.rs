@@ -62,8 +62,8 @@ enum Command {
         /// This issuer's name: 1 to 32 characters of a-z 0-9 -.
         #[arg(long)]
         name: String,
-        /// DNS name or IP address under which it is reached; may be repeated.
-        #[arg(long, required = true)]
+        /// DNS name or IP address under which it is reached; may be repeated. None for a client only.
+        #[arg(long)]
         host: Vec<String>,
         /// Where to write the private key (PEM, mode 0600); must not exist.
         #[arg(long)]

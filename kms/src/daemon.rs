@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 pub use crate::engine::Clock;
 use crate::engine::Engine;
 
-pub use config::{AuditConfig, DaemonConfig, MetricsAddress, TokenEntry};
+pub use config::{AuditConfig, DaemonConfig, MetricsAddress, TokenEntry, WitnessConfig};
 use dispatch::Dispatch;
 pub use monitor::{Monitor, Report};
 use rounds::Rounds;
@@ -66,6 +66,11 @@ impl Daemon {
     /// How it is, while it serves.
     pub fn monitor(&self) -> Monitor {
         Monitor(Arc::clone(&self.shared))
+    }
+
+    /// The engine behind the socket: its log is what a witness is shown.
+    pub fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&self.shared.engine)
     }
 
     /// Serves until `shutdown` completes, then lets requests under way finish.

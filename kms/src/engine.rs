@@ -25,6 +25,7 @@ mod open;
 mod rules;
 mod served;
 mod trail;
+mod witnessed;
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -75,8 +76,9 @@ pub struct Engine {
     /// Leaves that the last signed, and the last witnessed checkpoint cover.
     signed: AtomicU64,
     witnessed: AtomicU64,
-    /// Why the last try to sign one failed.
+    /// Why the last try for either failed.
     unsigned: Mutex<Option<String>>,
+    unwitnessed: Mutex<Option<String>>,
 }
 
 /// What shall be signed by which key; the payload is parsed here again.
@@ -123,6 +125,8 @@ pub struct AuditStatus {
     pub stopped: Option<Arc<str>>,
     /// Why there is no new signed checkpoint, if so.
     pub unsigned: Option<String>,
+    /// Why there is no new witnessed checkpoint, if so.
+    pub unwitnessed: Option<String>,
 }
 
 impl Engine {
@@ -301,6 +305,7 @@ impl Engine {
             witnessed: self.witnessed.load(Ordering::Relaxed),
             stopped: self.log.stopped(),
             unsigned: lock(&self.unsigned).clone(),
+            unwitnessed: lock(&self.unwitnessed).clone(),
         }
     }
 

@@ -24,6 +24,8 @@ use crate::{
     packs::{FarePacks, PacksError},
     reexamination::{Scope, reexamine_in_background},
     trust::{TrustError, TrustKeeper},
+    witness::WitnessError,
+    witnessing::{Witnessed, open_all},
 };
 
 const PEM_MAX: usize = 16 * 1024;
@@ -40,6 +42,7 @@ pub struct App {
     pub(crate) bank: BankKey,
     pub(crate) enrolments: Enrolments,
     pub(crate) issuing: Arc<Issuing>,
+    pub(crate) witnessed: Vec<Arc<Witnessed>>,
     clock: fn() -> u32,
 }
 
@@ -66,6 +69,10 @@ pub enum StartError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Packs(#[from] PacksError),
+    /// The witness's key or what it remembers.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Witness(#[from] WitnessError),
     /// The bank's key.
     #[error("the bank's public key {}", path.display())]
     #[diagnostic(help("simulated_bank.public_key is a P-256 public key in PEM"))]
@@ -103,6 +110,7 @@ impl App {
         let store = Self::books(&config)?;
         let (root, bundle) = (&config.issuer.root, &config.issuer.bundle);
         let trust = TrustKeeper::open(root, bundle, &store.issuer_certificates()?)?;
+        let witnessed = open_all(config.witness.as_ref())?;
         let bank = bank_key(&config.simulated_bank.public_key)?;
         Ok(Self {
             config,
@@ -113,6 +121,7 @@ impl App {
             bank,
             enrolments: Enrolments::default(),
             issuing: Arc::default(),
+            witnessed,
             clock,
         })
     }

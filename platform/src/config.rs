@@ -9,6 +9,7 @@ use miette::Diagnostic;
 use obol_console::{FileError, read_limited};
 use obol_fare::FarePack;
 use obol_ledger::Amount;
+use obol_log::LogKey;
 use obol_verifier_sdk::Operator;
 use thiserror::Error;
 
@@ -43,6 +44,30 @@ pub struct Config {
     pub issuer: IssuerConfig,
     /// The simulated bank.
     pub simulated_bank: BankConfig,
+    /// Audit logs that it witnesses.
+    pub witness: Option<WitnessConfig>,
+}
+
+/// The platform as a witness of audit logs.
+#[derive(Clone, Debug)]
+pub struct WitnessConfig {
+    /// Its private key.
+    pub key: PathBuf,
+    /// Each log's key, whose name is the log's origin.
+    pub logs: Vec<WitnessedLog>,
+}
+
+/// A log, and who may submit its checkpoints.
+#[derive(Clone, Debug)]
+pub struct WitnessedLog {
+    /// The log's key.
+    pub key: LogKey,
+    /// Where the last cosigned checkpoint is kept.
+    pub state: PathBuf,
+    /// The submitter on mTLS: `obol://ROLE/NAME`.
+    pub client: String,
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub spki: [u8; 32],
 }
 
 /// The PEM files of this service on mTLS.

@@ -11,10 +11,13 @@ mod reexamination;
 mod terminal;
 mod trust;
 mod witness;
+mod witnessing;
 
 pub use app::{App, StartError};
 pub use bank::NOTIFY_PATH;
-pub use config::{BankConfig, Config, ConfigError, IssuerConfig, TlsFiles};
+pub use config::{
+    BankConfig, Config, ConfigError, IssuerConfig, TlsFiles, WitnessConfig, WitnessedLog,
+};
 pub use packs::PacksError;
 pub use phone::passenger_router;
 pub use reexamination::{Reexamination, Scope, reexamine_in_background};

@@ -20,6 +20,7 @@ use obol_verifier_sdk::{Operator, TrustStore, Verifier};
 use tracing::{error, info, warn};
 
 use crate::app::{App, internal};
+use crate::witnessing::{SUBMISSION_MAX, add_checkpoint};
 
 /// The API for terminals; every request comes from a registered key.
 pub fn terminal_router(app: Arc<App>) -> Router {
@@ -29,6 +30,10 @@ pub fn terminal_router(app: Arc<App>) -> Router {
             post(segment).layer(DefaultBodyLimit::max(SEGMENT_MAX)),
         )
         .route("/v1/fare-pack", get(fare_pack))
+        .route(
+            "/v1/audit-log/add-checkpoint",
+            post(add_checkpoint).layer(DefaultBodyLimit::max(SUBMISSION_MAX)),
+        )
         .with_state(app)
 }
 

@@ -1,6 +1,8 @@
 //! The platform as the witness of a key management daemon's audit log. It is another trust domain
 //! than the daemon: whoever sets the log back must also change what the platform remembers.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -39,6 +41,15 @@ pub enum WitnessError {
         /// What is wrong with it.
         source: VkeyError,
     },
+    /// Others can read the key.
+    #[error("{} has mode {mode:04o}: others can use the witness's key", path.display())]
+    #[diagnostic(help("chmod 600 it, and make a new key if others could have read it"))]
+    Mode {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// What is remembered was not written by this witness.
     #[error("{} is not a checkpoint that this witness has cosigned", .0.display())]
     #[diagnostic(help(
@@ -63,6 +74,7 @@ impl LogWitness {
             path: key_file.to_owned(),
             source,
         };
+        demand_private(key_file)?;
         let bytes = Zeroizing::new(read_limited(key_file, KEY_FILE_MAX)?);
         let text = std::str::from_utf8(&bytes).map_err(|_| wrong(VkeyError::Shape))?;
         let witness = Self {
@@ -73,6 +85,12 @@ impl LogWitness {
         };
         witness.seen()?;
         Ok(witness)
+    }
+
+    /// The origin of its log.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        self.log.name()
     }
 
     /// The key that the log and its auditors know this witness by.
@@ -112,4 +130,17 @@ impl LogWitness {
         replace_atomically(&self.state, note.to_text().as_bytes(), Mode::Private)?;
         Ok(line)
     }
+}
+
+fn demand_private(path: &Path) -> Result<(), WitnessError> {
+    let metadata = fs::metadata(path).map_err(|source| FileError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        let path = path.to_owned();
+        return Err(WitnessError::Mode { path, mode });
+    }
+    Ok(())
 }

@@ -1,7 +1,8 @@
 //! The platform as a witness: what it remembers outlives it, and what does not continue it is refused.
 #![allow(clippy::unwrap_used)] // a test that cannot be set up has failed
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use obol_log::witness::{Refusal, Submission};
@@ -22,7 +23,9 @@ impl Town {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let key = WitnessSigner::from_seed("platform.test/w1", &[9; 32]).unwrap();
-        fs::write(folder.path().join("witness.key"), key.to_text().as_bytes()).unwrap();
+        let file = folder.path().join("witness.key");
+        fs::write(&file, key.to_text().as_bytes()).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
         let secret = SigningKey::from_slice(&[7; 32]).unwrap();
         let spki = secret.verifying_key().to_public_key_der().unwrap();
         let log = LogKey::from_spki_der(ORIGIN, spki.as_bytes()).unwrap();

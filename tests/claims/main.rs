@@ -20,6 +20,7 @@ mod signing;
 mod stage;
 mod tokens;
 mod uplink;
+mod witness;
 
 #[path = "../trust_entry.rs"]
 mod trust_entry;

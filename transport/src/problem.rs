@@ -10,6 +10,8 @@ use thiserror::Error;
 use crate::client::Reply;
 
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+/// What c2sp.org/tlog-witness demands as the body of a 409, in the place of a problem.
+const TLOG_SIZE: &str = "text/x.tlog.size";
 const MAX_REJECTION_TEXT: usize = 1024;
 
 /// A refused request, RFC 9457: what a service answers and what a client reads back.
@@ -124,6 +126,7 @@ pub(crate) async fn as_problem(response: Response) -> Response {
         .map(HeaderValue::as_bytes);
     if !(status.is_client_error() || status.is_server_error())
         || content_type == Some(PROBLEM_JSON.as_bytes())
+        || content_type == Some(TLOG_SIZE.as_bytes())
     {
         return response;
     }

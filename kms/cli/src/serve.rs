@@ -1,6 +1,7 @@
 //! The daemon.
 
 pub(crate) mod metrics;
+mod witnessing;
 
 use std::path::Path;
 
@@ -11,6 +12,8 @@ use obol_kms::worker::WorkerCommand;
 
 use crate::arguments::Serve;
 use crate::failure::Failure;
+
+use witnessing::Witnessing;
 
 pub(crate) fn serve(arguments: &Serve) -> Result<Outcome, Failure> {
     init_logging();
@@ -35,6 +38,13 @@ pub(crate) fn serve(arguments: &Serve) -> Result<Outcome, Failure> {
             }
             None => None,
         };
+        let witnessing = match &config.audit.witness {
+            Some(witness) => {
+                let witnessing = Witnessing::new(witness, daemon.engine())?;
+                Some(tokio::spawn(witnessing.keep_witnessed()))
+            }
+            None => None,
+        };
         println!("ready unix:{}", daemon.path().display());
         let stopped = async {
             if let Err(error) = until_stopped(stop).await {
@@ -42,10 +52,10 @@ pub(crate) fn serve(arguments: &Serve) -> Result<Outcome, Failure> {
             }
         };
         daemon.serve(stopped).await;
-        if let Some(serving) = serving {
-            serving.abort();
+        for task in serving.into_iter().chain(witnessing) {
+            task.abort();
             // It has the daemon's parts, which end with it.
-            serving.await.ok();
+            task.await.ok();
         }
         Ok(Outcome::Done)
     })

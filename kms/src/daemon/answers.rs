@@ -34,7 +34,7 @@ fn wire_key(key: &KeyEntry) -> WireKey {
 pub(super) fn status(engine: &Engine) -> Answer {
     let audit = engine.audit();
     let stopped = audit.stopped.map(|why| why.to_string());
-    let trouble = stopped.or(audit.unsigned);
+    let trouble = stopped.or(audit.unsigned).or(audit.unwitnessed);
     Answer::Status {
         tokens: engine.tokens().into_iter().map(wire_token).collect(),
         audit: WireAudit {

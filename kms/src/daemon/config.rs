@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use obol_kms_client::SpkiId;
 use obol_kms_policy::Client;
+use obol_log::WitnessKey;
 
 use crate::config::{ConfigError, read_config};
 
@@ -37,6 +38,14 @@ use crate::config::{ConfigError, read_config};
 /// folder = "audit"               # of the audit log: an existing folder, empty for a new log
 /// origin = "kms.example/audit"   # the log's name for ever: a URL without scheme
 /// #key = "SPKI"                  # of class audit; left out: the only active one
+///
+/// #[audit.witness]               # who cosigns checkpoints; left out: nobody
+/// #url = "https://platform.example:8443/v1/audit-log" # add-checkpoint is added
+/// #key = "NAME+KEYID+BASE64"     # its public key
+/// #certificate = "kms-tls.pem"   # mTLS identity of this daemon
+/// #private_key = "kms.key"
+/// #trust = "access.pem"          # access CA that vouches for the witness
+/// #interval_s = 10               # between submissions: 1 to 3600
 /// ```
 #[derive(Debug, Clone)]
 pub struct DaemonConfig {
@@ -91,6 +100,25 @@ pub struct AuditConfig {
     pub origin: String,
     /// The key that signs its checkpoints; `None` means the only active one of class audit.
     pub key: Option<SpkiId>,
+    /// Who cosigns its checkpoints.
+    pub witness: Option<WitnessConfig>,
+}
+
+/// A witness and how it is reached.
+#[derive(Debug, Clone)]
+pub struct WitnessConfig {
+    /// `add-checkpoint` lies below it.
+    pub url: String,
+    /// Its public key.
+    pub key: WitnessKey,
+    /// This daemon's certificate.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub private_key: PathBuf,
+    /// Certificate of the access CA.
+    pub trust: PathBuf,
+    /// Between submissions.
+    pub interval: Duration,
 }
 
 impl DaemonConfig {
@@ -150,7 +178,7 @@ mod tests {
         assert_eq!(documented.metrics, defaults.metrics);
         assert_eq!(documented.tokens[0].sessions, defaults.tokens[0].sessions);
         assert_eq!(defaults.clients[&1000].name(), "uid:1000");
-        assert!(documented.audit.key.is_none());
+        assert!(documented.audit.witness.is_none() && documented.audit.key.is_none());
     }
 
     /// `deploy/kms.toml`: every documented key, with what it says beside the default on purpose.
@@ -184,14 +212,18 @@ mod tests {
     /// Every key that is left out by default is documented in a form that is read.
     #[test]
     fn the_documented_optional_keys_are_read() {
+        let witness = obol_log::WitnessSigner::from_seed("platform.example/w1", &[9; 32]).unwrap();
         let text = documented()
             .replace("\n#", "\n")
+            .replace("NAME+KEYID+BASE64", &witness.public().to_vkey())
             .replace("\"SPKI\"", &format!("\"{}\"", "a5".repeat(32)));
         let all = load(&text).unwrap();
         let metrics = "127.0.0.1:9464".parse().unwrap();
         assert_eq!(all.metrics, Some(MetricsAddress::Loopback(metrics)));
         assert_eq!(all.clients[&1000].name(), "obol://issuer/main");
         assert_eq!(all.audit.key, Some(SpkiId([0xa5; 32])));
+        let witness = all.audit.witness.unwrap();
+        assert_eq!(witness.interval, Duration::from_secs(10));
         assert!(all.policy.unwrap().ends_with("policies/kms"));
     }
 

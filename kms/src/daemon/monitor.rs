@@ -53,6 +53,7 @@ impl Monitor {
                 .push(format!("the audit log has stopped: {why}"));
         }
         report.warnings.extend(audit.unsigned);
+        report.warnings.extend(audit.unwitnessed);
         report
     }
 

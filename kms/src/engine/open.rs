@@ -127,6 +127,7 @@ impl Engine {
             signed: AtomicU64::new(signed),
             witnessed: AtomicU64::new(witnessed),
             unsigned: Mutex::default(),
+            unwitnessed: Mutex::default(),
         })
     }
 }

@@ -59,6 +59,7 @@ fn with_daemon<F: Future<Output = ()>>(world: &World, uid: u32, work: impl FnOnc
             folder,
             origin: "kms.test/audit".to_owned(),
             key: None,
+            witness: None,
         },
     };
     drop((token, registry));

@@ -5,11 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use data_encoding::HEXLOWER;
 use obol_ledger::{Amount, DayRule};
+use obol_log::LogKey;
+use obol_transport::Peer;
 use obol_verifier_sdk::Operator;
 use serde::Deserialize;
 
-use super::{BankConfig, Config, ConfigError, IssuerConfig, TlsFiles};
+use super::{BankConfig, Config, ConfigError, IssuerConfig, TlsFiles, WitnessConfig, WitnessedLog};
 
 const CLASS_MAX: u8 = 31;
 const FLOOR_MAX_MINOR: i64 = 100_000;
@@ -32,6 +35,7 @@ pub(super) struct Raw {
     tls: RawTls,
     issuer: RawIssuer,
     simulated_bank: RawBank,
+    witness: Option<RawWitness>,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +59,22 @@ struct RawIssuer {
 struct RawBank {
     public_key: PathBuf,
     pay_url: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWitness {
+    key: PathBuf,
+    logs: Vec<RawLog>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLog {
+    key: String,
+    state: PathBuf,
+    client: String,
+    spki: String,
 }
 
 fn shanghai() -> i32 {
@@ -94,6 +114,68 @@ impl Raw {
                 public_key: at(bank.public_key),
                 pay_url: bank.pay_url,
             },
+            witness: self.witness.map(|raw| raw.check(folder)).transpose()?,
+        })
+    }
+}
+
+impl RawWitness {
+    fn check(self, folder: &Path) -> Result<WitnessConfig, ConfigError> {
+        let logs: Vec<WitnessedLog> = self
+            .logs
+            .into_iter()
+            .map(|raw| raw.check(folder))
+            .collect::<Result<_, _>>()?;
+        for (at, log) in logs.iter().enumerate() {
+            let before = &logs[..at];
+            if before
+                .iter()
+                .any(|other| other.key.name() == log.key.name())
+            {
+                let name = log.key.name().to_owned();
+                return Err(value(
+                    "witness.logs.key",
+                    name,
+                    "a log that stands there once",
+                ));
+            }
+            if before.iter().any(|other| other.state == log.state) {
+                let state = log.state.display().to_string();
+                return Err(value(
+                    "witness.logs.state",
+                    state,
+                    "a file of one log alone",
+                ));
+            }
+        }
+        Ok(WitnessConfig {
+            key: folder.join(self.key),
+            logs,
+        })
+    }
+}
+
+impl RawLog {
+    fn check(self, folder: &Path) -> Result<WitnessedLog, ConfigError> {
+        if Peer::role_of(&self.client).is_none() {
+            return Err(value(
+                "witness.logs.client",
+                self.client,
+                "obol://ROLE/NAME",
+            ));
+        }
+        let key = LogKey::from_vkey(&self.key)
+            .map_err(|_| value("witness.logs.key", self.key, "NAME+KEYID+BASE64"))?;
+        let spki = HEXLOWER
+            .decode(self.spki.as_bytes())
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok());
+        Ok(WitnessedLog {
+            key,
+            state: folder.join(self.state),
+            client: self.client,
+            spki: spki
+                .ok_or_else(|| value("witness.logs.spki", self.spki, "64 characters of 0-9 a-f"))?,
         })
     }
 }
@@ -177,6 +259,54 @@ mod tests {
         assert_eq!(
             format!("{:?}", parse(&without).unwrap()),
             format!("{config:?}")
+        );
+    }
+
+    fn with_witness(logs: &str) -> Result<Config, ConfigError> {
+        let start = MANUAL.find("#[witness]").expect("it is documented");
+        let witness = MANUAL[start..].replace("\n#", "\n");
+        let p256 = obol_log_key();
+        let witness = witness[1..]
+            .replace("LOGKEY", &p256)
+            .replace("\"SPKI\"", &format!("\"{}\"", "a5".repeat(32)));
+        parse(&format!("{}{witness}{logs}", &MANUAL[..start]).replace("LOGKEY", &p256))
+    }
+
+    /// A log's key as `obol-kms audit key` prints it.
+    fn obol_log_key() -> String {
+        use p256::pkcs8::EncodePublicKey;
+        let key = p256::ecdsa::SigningKey::from_slice(&[7; 32]).unwrap();
+        let spki = key.verifying_key().to_public_key_der().unwrap();
+        LogKey::from_spki_der("kms.test/audit", spki.as_bytes())
+            .unwrap()
+            .to_vkey()
+    }
+
+    #[test]
+    fn the_documented_witness_is_read_and_each_log_has_one_witness() {
+        let witness = with_witness("").unwrap().witness.unwrap();
+        assert_eq!(witness.key, Path::new("etc/witness.key"));
+        let [log] = &witness.logs[..] else {
+            panic!("{:?}", witness.logs)
+        };
+        assert_eq!(log.key.name(), "kms.test/audit");
+        assert_eq!(log.client, "obol://issuer/kms");
+        assert_eq!(log.spki, [0xa5; 32]);
+        let again = "[[witness.logs]]\nkey = \"LOGKEY\"\nstate = \"other\"\n\
+                     client = \"obol://issuer/kms\"\nspki = \"SPKI\"\n";
+        let spki = "a5".repeat(32);
+        let refused = with_witness(&again.replace("SPKI", &spki)).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "witness.logs.key is kms.test/audit, not a log that stands there once"
+        );
+        let refused = with_witness(&again.replace("SPKI", &spki[2..])).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            format!(
+                "witness.logs.spki is {}, not 64 characters of 0-9 a-f",
+                &spki[2..]
+            )
         );
     }
 

@@ -6,6 +6,8 @@ use crate::{World, WorldError};
 const OFFICERS: [&str; 2] = ["alice", "bob"];
 const QUORUM: &str = "[quorum]\nactivate = 2\nunsuspend = 2\ncancel-destruction = 2\ndestroy = 2\n";
 pub(crate) const REGISTRY: &str = "keys.registry";
+/// What the platform remembers of the log as its witness.
+const WITNESSED: &str = "witnessed.checkpoint";
 /// The name of the key daemon's audit log.
 pub const LOG_ORIGIN: &str = "kms.metro.example/audit";
 
@@ -120,6 +122,25 @@ name = "obol://issuer/main"
 [audit]
 folder = "audit"
 origin = "{LOG_ORIGIN}"
+{witness}"#,
+            witness = self.witness_config()?,
+        ))
+    }
+
+    /// Who witnesses the log: the platform, once it is certified.
+    fn witness_config(&self) -> Result<String, WorldError> {
+        if !self.path("witness.pub").exists() {
+            return Ok(String::new());
+        }
+        let (key, port) = (self.read("witness.pub")?, self.ports.terminals);
+        Ok(format!(
+            r#"[audit.witness]
+url = "https://localhost:{port}/v1/audit-log"
+key = "{key}"
+certificate = "kms-tls.pem"
+private_key = "kms.key"
+trust = "access.pem"
+interval_s = 1
 "#
         ))
     }
@@ -130,20 +151,12 @@ origin = "{LOG_ORIGIN}"
             .map_err(|error| WorldError::new(format!("{}: {error}", path.display())))
     }
 
-    /// A witness cosigns the audit log as it stands and remembers it in `seen.checkpoint`.
+    /// Waits until the platform has cosigned so many leaves.
     ///
     /// # Errors
-    /// What `obol-kms` has said.
-    pub fn witness_log(&self) -> Result<(), WorldError> {
-        let kms = self.tool("obol-kms");
-        if !self.path("witness.key").exists() {
-            let name = ["--name", "auditor.metro.example/w1", "--out", "witness.key"];
-            kms.succeed(&[&["audit", "witness-key"], &name[..]].concat())?;
-        }
-        let key = self.log_key()?;
-        let files = ["--witness-key", "witness.key", "--state", "seen.checkpoint"];
-        let log = ["audit", "witness", "--log", "audit", "--key", &key];
-        kms.succeed(&[&log[..], &files].concat()).map(drop)
+    /// When it does not within a minute.
+    pub fn wait_for_witness(&self, leaves: u64) -> Result<(), WorldError> {
+        self.wait_for_head(WITNESSED, leaves)
     }
 
     /// Waits until the log's own checkpoint covers so many leaves.
@@ -151,19 +164,21 @@ origin = "{LOG_ORIGIN}"
     /// # Errors
     /// When it does not within a minute.
     pub fn wait_for_checkpoint(&self, leaves: u64) -> Result<(), WorldError> {
+        self.wait_for_head("audit/checkpoint", leaves)
+    }
+
+    fn wait_for_head(&self, file: &str, leaves: u64) -> Result<(), WorldError> {
         let begun = std::time::Instant::now();
         loop {
             // Three lines: origin, size, root; it is replaced as a whole.
-            let text = self
-                .read("audit/checkpoint")
-                .unwrap_or_else(|_| String::new());
+            let text = self.read(file).unwrap_or_else(|_| String::new());
             let size: Option<u64> = text.lines().nth(1).and_then(|size| size.parse().ok());
             if size.is_some_and(|size| size >= leaves) {
                 return Ok(());
             }
             if begun.elapsed() > std::time::Duration::from_secs(60) {
                 return Err(WorldError::new(format!(
-                    "no checkpoint of {leaves} leaves: {text}"
+                    "{file}: no checkpoint of {leaves} leaves: {text}"
                 )));
             }
             std::thread::sleep(std::time::Duration::from_millis(20));
@@ -185,14 +200,14 @@ origin = "{LOG_ORIGIN}"
         }
     }
 
-    /// Checks a log's folder against what the witness remembers.
+    /// Checks a log's folder against what the platform has cosigned.
     ///
     /// # Errors
     /// When the command cannot be run; what it found is in the answer.
     pub fn verify_log(&self, folder: &str) -> Result<crate::Ran, WorldError> {
         let key = self.log_key()?;
         let verify = ["audit", "verify", "--log", folder, "--key", &key];
-        let seen = ["--witnessed", "seen.checkpoint"];
+        let seen = ["--witnessed", WITNESSED];
         self.tool("obol-kms").run(&[&verify[..], &seen].concat())
     }
 

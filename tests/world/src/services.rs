@@ -85,7 +85,7 @@ impl World {
     /// When it does not become ready.
     pub fn start_platform(&mut self) -> Result<(), WorldError> {
         self.write("flat.toml", TARIFF)?;
-        self.write("platform.toml", &self.platform_config())?;
+        self.write("platform.toml", &self.platform_config()?)?;
         for terminal in self.terminals()? {
             let certificate = format!("{terminal}/terminal.pem");
             let register = [
@@ -195,9 +195,10 @@ signing = "issuer.pem"
         Ok(config)
     }
 
-    fn platform_config(&self) -> String {
+    fn platform_config(&self) -> Result<String, WorldError> {
         let Self { ports, .. } = self;
-        format!(
+        let (log_key, spki) = (self.log_key()?, self.read("kms-tls.pem.spki")?);
+        Ok(format!(
             r#"passenger_listen = "127.0.0.1:{passengers}"
 public_url = "https://localhost:{passengers}"
 terminal_listen = "127.0.0.1:{terminals}"
@@ -217,12 +218,19 @@ bundle = "trust-bundle.cbor"
 [simulated_bank]
 public_key = "bank.pub.pem"
 pay_url = "http://127.0.0.1:{bank}/pay"
+[witness]
+key = "witness.key"
+[[witness.logs]]
+key = "{log_key}"
+state = "witnessed.checkpoint"
+client = "obol://issuer/kms"
+spki = "{spki}"
 "#,
             passengers = ports.passengers,
             terminals = ports.terminals,
             issuer = ports.issuer,
             bank = ports.bank,
-        )
+        ))
     }
 
     /// Every terminal with a certificate, by name.

@@ -69,7 +69,21 @@ impl World {
                 .succeed(&[&["identity"], &names[..], &files].concat())?;
             self.certify("server", &request, &format!("{role}-tls.pem"))?;
         }
-        Ok(())
+        self.certify_kms()
+    }
+
+    /// The key daemon's identity, with which it brings its log to the witness.
+    fn certify_kms(&self) -> Result<(), WorldError> {
+        let files = ["--key", "kms.key", "--request", "kms.csr"];
+        self.tool("obol-issuer")
+            .succeed(&[&["identity", "--name", "kms"], &files[..]].concat())?;
+        self.certify("client", "kms.csr", "kms-tls.pem")?;
+        let name = ["--name", "platform.metro.example/w1"];
+        let out = ["--out", "witness.key"];
+        let ran = self
+            .tool("obol-kms")
+            .succeed(&[&["audit", "witness-key"], &name[..], &out].concat())?;
+        self.write("witness.pub", ran.stdout.trim())
     }
 
     /// Makes a terminal's folder, key and certificate.

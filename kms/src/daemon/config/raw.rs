@@ -7,9 +7,10 @@ use std::time::Duration;
 use obol_kms_client::SpkiId;
 use obol_kms_client::wire::TOKENS_MAX;
 use obol_kms_policy::{Client, Role};
+use obol_log::WitnessKey;
 use serde::Deserialize;
 
-use crate::daemon::config::{AuditConfig, DaemonConfig, MetricsAddress, TokenEntry};
+use crate::daemon::config::{AuditConfig, DaemonConfig, MetricsAddress, TokenEntry, WitnessConfig};
 use crate::pool::SESSIONS_MAX;
 
 /// Most clients of one daemon.
@@ -59,6 +60,19 @@ struct Audit {
     folder: PathBuf,
     origin: String,
     key: Option<String>,
+    witness: Option<Witness>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Witness {
+    url: String,
+    key: String,
+    certificate: PathBuf,
+    private_key: PathBuf,
+    trust: PathBuf,
+    #[serde(default = "default_interval_s")]
+    interval_s: u64,
 }
 
 fn default_socket_mode() -> u32 {
@@ -79,6 +93,10 @@ fn default_deadline_ms() -> u64 {
 
 fn default_call_limit_ms() -> u64 {
     2_000
+}
+
+fn default_interval_s() -> u64 {
+    10
 }
 
 impl Daemon {
@@ -131,10 +149,34 @@ impl Audit {
             let parsed: Result<SpkiId, _> = text.parse();
             parsed.map_err(|error| format!("audit.key {text:?}: {error}"))
         });
+        let witness = self.witness.map(|witness| witness.checked(folder));
         Ok(AuditConfig {
             folder: folder.join(self.folder),
             origin: self.origin,
             key: key.transpose()?,
+            witness: witness.transpose()?,
+        })
+    }
+}
+
+impl Witness {
+    fn checked(self, folder: &Path) -> Result<WitnessConfig, String> {
+        within("interval_s", self.interval_s, 1, 3_600)?;
+        if !self.url.starts_with("https://") || self.url.ends_with('/') {
+            let url = self.url;
+            return Err(format!(
+                "audit.witness.url {url:?} is not https:// without a last /"
+            ));
+        }
+        let key = WitnessKey::from_vkey(&self.key)
+            .map_err(|error| format!("audit.witness.key {:?}: {error}", self.key))?;
+        Ok(WitnessConfig {
+            url: self.url,
+            key,
+            certificate: folder.join(self.certificate),
+            private_key: folder.join(self.private_key),
+            trust: folder.join(self.trust),
+            interval: Duration::from_secs(self.interval_s),
         })
     }
 }
