@@ -35,7 +35,7 @@ struct Kept {
 
 impl Refusals {
     /// Ends when the latest connection to this server has been refused for `grace` and no other was
-    /// tried since: about once in 50 000 refusals the HTTP library never tells the request.
+    /// tried since: under load a request was seen, rarely, to outlive its refused connection.
     pub(crate) async fn stands(&self, server: &Uri, grace: Duration) -> rustls::Error {
         loop {
             let changed = self.0.changed.notified();
