@@ -164,7 +164,12 @@ impl App {
 
     /// The issuer keys by which rides are judged: those of the bundle first, then retired ones.
     pub fn issuer_kids(&self) -> Vec<Kid> {
-        self.trust.keys().iter().map(IssuerKey::kid).collect()
+        self.trust
+            .known()
+            .keys()
+            .iter()
+            .map(IssuerKey::kid)
+            .collect()
     }
 
     /// Asks the issuer, now and then, when rides name a key the platform does not know: the

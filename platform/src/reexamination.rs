@@ -5,7 +5,7 @@ use std::sync::Arc;
 use obol_credential::UnixTime;
 use obol_payment::ride::{Intake, Reexamined, RideRefusal, StoredRecord};
 use obol_store::{Fault, Reposted, SqliteStore};
-use obol_verifier_sdk::{Operator, TrustStore, Verifier};
+use obol_verifier_sdk::{Operator, Verifier};
 use tracing::{error, info};
 
 use crate::app::App;
@@ -63,8 +63,8 @@ impl App {
         let Some(operator) = Operator::new(&terminal.operator) else {
             return Ok(None);
         };
-        let keys = self.trust.keys();
-        let trust = TrustStore::new(&keys);
+        let known = self.trust.known();
+        let trust = known.store();
         let rules = Intake {
             verifier: Verifier { trust, operator },
             packs: self.packs.all(),

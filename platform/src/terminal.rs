@@ -16,7 +16,7 @@ use obol_tap::{
     VerifiedSegment,
 };
 use obol_transport::{Bytes, Peer, Problem};
-use obol_verifier_sdk::{Operator, TrustStore, Verifier};
+use obol_verifier_sdk::{Operator, Verifier};
 use tracing::{error, info, warn};
 
 use crate::app::{App, internal};
@@ -134,14 +134,14 @@ async fn examined(
     let kids = segment.records().iter();
     let kids = kids.filter_map(|record| kid_named_by(&record.bytes));
     app.learn_keys(&kids.collect()).await;
-    let keys = app.trust.keys();
-    if keys.is_empty() {
+    let known = app.trust.known();
+    if known.keys().is_empty() {
         return Err(no_keys());
     }
     let operator = Operator::new(&terminal.operator).ok_or_else(Problem::internal)?;
     let (app, now) = (Arc::clone(app), app.now());
     let examine = move || {
-        let trust = TrustStore::new(&keys);
+        let trust = known.store();
         let verifier = Verifier { trust, operator };
         let rules = Intake {
             verifier,

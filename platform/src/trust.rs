@@ -10,8 +10,8 @@ use obol_credential::{Kid, UnixTime};
 use obol_issuer_client::IssuerClientError;
 use obol_store::Fault;
 use obol_trust::TrustBundle;
-use obol_verifier_sdk::IssuerKey;
 use obol_verifier_sdk::x509::{BundleRefusal, CertificateRefusal, Root};
+use obol_verifier_sdk::{IssuerKey, Multiple, TableRoom, TableSize, TrustStore};
 use thiserror::Error;
 use tokio::sync::Mutex;
 use tracing::warn;
@@ -38,7 +38,49 @@ pub(crate) struct TrustKeeper {
 struct Known {
     current: Vec<IssuerKey>,
     retired: Vec<IssuerKey>,
-    all: Arc<[IssuerKey]>,
+    all: Arc<KnownKeys>,
+}
+
+/// Issuer keys as rides are verified by them, the first of them with tables of their multiples.
+pub(crate) struct KnownKeys {
+    keys: Vec<IssuerKey>,
+    tables: Arc<TableRoom<Vec<Multiple>>>,
+}
+
+/// Issuer keys that get a table: those of the current bundle come first. 104 KiB each.
+const TABLES_MAX: usize = 64;
+
+impl KnownKeys {
+    /// `before` lends its tables when they are of the same keys.
+    fn of(keys: Vec<IssuerKey>, before: Option<&Self>) -> Self {
+        let names = |keys: &[IssuerKey]| -> Vec<[u8; 32]> {
+            let prepared = keys.iter().take(TABLES_MAX);
+            prepared.map(|key| *key.spki_hash()).collect()
+        };
+        let same = before.filter(|before| names(&before.keys) == names(&keys));
+        let tables = same.map_or_else(
+            || Arc::new(tables(&keys)),
+            |before| Arc::clone(&before.tables),
+        );
+        Self { keys, tables }
+    }
+
+    pub(crate) fn keys(&self) -> &[IssuerKey] {
+        &self.keys
+    }
+
+    pub(crate) fn store(&self) -> TrustStore<'_> {
+        TrustStore::new(&self.keys).with_tables(self.tables.tables())
+    }
+}
+
+fn tables(keys: &[IssuerKey]) -> TableRoom<Vec<Multiple>> {
+    let size = TableSize::default();
+    let prepared = &keys[..keys.len().min(TABLES_MAX)];
+    let room = vec![Multiple::EMPTY; size.room_for(prepared.len())];
+    let mut room = TableRoom::new(size, room);
+    room.build(prepared);
+    room
 }
 
 /// A bundle the pinned root vouches for, not yet in use.
@@ -110,7 +152,7 @@ impl TrustKeeper {
         let keeper = Self {
             root,
             file: file.to_owned(),
-            known: RwLock::new(Known::of(Vec::new(), retired)),
+            known: RwLock::new(Known::of(Vec::new(), retired, None)),
             asked_at: Mutex::new(None),
         };
         if file.exists() {
@@ -155,14 +197,15 @@ impl TrustKeeper {
     }
 
     /// The keys known at this moment; none before the first bundle.
-    pub(crate) fn keys(&self) -> Arc<[IssuerKey]> {
+    pub(crate) fn known(&self) -> Arc<KnownKeys> {
         let known = self.known.read().expect("no holder of this lock panics");
         Arc::clone(&known.all)
     }
 
     /// Whether a key is missing that these rides name.
     pub(crate) fn lacks(&self, kids: &BTreeSet<Kid>) -> bool {
-        let keys = self.keys();
+        let known = self.known();
+        let keys = known.keys();
         let known = |kid: &Kid| keys.iter().any(|key| key.kid() == *kid);
         keys.is_empty() || !kids.iter().all(known)
     }
@@ -185,19 +228,73 @@ impl TrustKeeper {
         let mut known = self.known.write().expect("no holder of this lock panics");
         let mut retired = std::mem::take(&mut known.current);
         retired.append(&mut known.retired);
-        *known = Known::of(bundle.keys, retired);
+        *known = Known::of(bundle.keys, retired, Some(&known.all));
     }
 }
 
 impl Known {
-    fn of(current: Vec<IssuerKey>, mut retired: Vec<IssuerKey>) -> Self {
+    fn of(
+        current: Vec<IssuerKey>,
+        mut retired: Vec<IssuerKey>,
+        before: Option<&KnownKeys>,
+    ) -> Self {
         let mut seen: BTreeSet<Kid> = current.iter().map(IssuerKey::kid).collect();
         retired.retain(|key| seen.insert(key.kid()));
         let all = current.iter().chain(&retired).cloned().collect();
         Self {
+            all: Arc::new(KnownKeys::of(all, before)),
             current,
             retired,
-            all,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use obol_credential::Algorithm;
+    use obol_mint::{Issuer, Mint};
+
+    fn key(secret: u8) -> IssuerKey {
+        let issuer = Issuer {
+            algorithm: Algorithm::Esp384,
+            secret,
+        };
+        let mint = Mint {
+            issuer,
+            ..Mint::default()
+        };
+        mint.issuer_key()
+    }
+
+    fn table_count(known: &KnownKeys) -> usize {
+        known.tables.tables().table_count()
+    }
+
+    #[test]
+    fn every_issuer_key_has_a_table_and_a_bundle_of_the_same_keys_computes_none() {
+        let first = KnownKeys::of(vec![key(11), key(12)], None);
+        assert_eq!(table_count(&first), 2);
+        let same = KnownKeys::of(vec![key(11), key(12)], Some(&first));
+        assert!(Arc::ptr_eq(&first.tables, &same.tables));
+        let other = KnownKeys::of(vec![key(13), key(11)], Some(&same));
+        assert!(!Arc::ptr_eq(&same.tables, &other.tables));
+        assert_eq!((table_count(&other), other.keys().len()), (2, 2));
+    }
+
+    #[test]
+    fn a_key_behind_the_last_table_is_known_all_the_same() {
+        let keys: Vec<_> = (1..=TABLES_MAX as u8 + 1).map(key).collect();
+        let known = KnownKeys::of(keys, None);
+        assert_eq!(table_count(&known), TABLES_MAX);
+        let last = TABLES_MAX as u8 + 1;
+        let issuer = Issuer {
+            algorithm: Algorithm::Esp384,
+            secret: last,
+        };
+        let signature = issuer.sign(b"a credential");
+        let store = known.store();
+        assert!(store.has_signed(&known.keys()[TABLES_MAX], b"a credential", &signature));
+        assert!(!store.has_signed(&known.keys()[0], b"a credential", &signature));
     }
 }

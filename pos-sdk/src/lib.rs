@@ -7,6 +7,7 @@ mod journal;
 mod ports;
 mod provisioning;
 mod rules;
+mod speed;
 mod terminal;
 mod trust;
 mod upload;

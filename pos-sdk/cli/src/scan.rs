@@ -36,6 +36,7 @@ pub(crate) fn typed(
     let provisioning = folder.provisioning()?;
     let mut synced = Synced::new(folder, &provisioning);
     let mut terminal = folder.terminal(&provisioning)?;
+    terminal.prepare();
     let mut outcome = Outcome::Done;
     while let Some(line) = next_line(&mut keys).into_diagnostic()? {
         synced.refresh(&mut terminal, UnixTime(unix_now()));

@@ -41,7 +41,8 @@ type Question = (Vec<u8>, oneshot::Sender<Verdict>);
 pub(crate) fn serve(folder: &Folder, port: u16, format: Format) -> miette::Result<Outcome> {
     let provisioning = folder.provisioning()?;
     let synced = Synced::new(folder, &provisioning);
-    let terminal = folder.terminal(&provisioning)?;
+    let mut terminal = folder.terminal(&provisioning)?;
+    terminal.prepare();
     let (ask, questions) = mpsc::channel();
     std::thread::scope(|threads| {
         threads.spawn(move || answer(terminal, synced, &questions));

@@ -3,8 +3,8 @@
 #![allow(dead_code)] // each of the tests that share this needs a part of it
 
 use obol_credential::{
-    Algorithm, Claims, Cti, DeviceKey, Dynamic, Encoded, FareTerms, Kid, Nonce, TEXT_MAX,
-    assemble_credential, assemble_presentation, credential_signature_input,
+    Algorithm, Claims, Credential, Cti, DeviceKey, Dynamic, Encoded, FareTerms, Kid, Nonce,
+    TEXT_MAX, assemble_credential, assemble_presentation, credential_signature_input,
     presentation_signature_input, to_text,
 };
 use obol_pos_sdk::{Root, UnixTime};
@@ -152,6 +152,19 @@ impl Phone {
         };
         let credential = issuing.sign(&claims.encode());
         Self { device, credential }
+    }
+
+    /// The same phone with a credential that somebody has bent: a higher cap, the same signature.
+    pub(crate) fn richer(&self) -> Self {
+        let credential = Credential::decode(&self.credential).unwrap();
+        let mut claims = *credential.claims();
+        claims.fare.cap_minor += 1;
+        let (algorithm, kid) = (credential.algorithm(), credential.kid());
+        let bent = assemble_credential(algorithm, kid, &claims.encode(), credential.signature());
+        Self {
+            device: self.device.clone(),
+            credential: bent.unwrap().to_vec(),
+        }
     }
 
     /// The boarding code that the phone shows at `at`; `nonce` tells it from others of that second.

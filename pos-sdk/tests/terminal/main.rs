@@ -9,6 +9,7 @@ mod journal;
 mod repair;
 mod scan;
 mod seals;
+mod speed;
 mod trust;
 mod upload;
 mod world;
