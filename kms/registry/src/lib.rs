@@ -3,6 +3,7 @@
 mod approval;
 mod class;
 mod fault;
+mod files;
 mod limits;
 mod machine;
 mod registry;
@@ -14,6 +15,7 @@ mod statement;
 pub use approval::{APPROVAL_LIFE_MAX_S, APPROVALS_MAX, Approval, ApprovalRefusal};
 pub use class::{Algorithm, Class, PayloadType, UnknownName};
 pub use fault::{Fault, OpenError};
+pub use files::{Disk, Files};
 pub use limits::{InvalidLimits, Limits, Rate};
 pub use machine::{Act, Guard, Needs, RULES, Rule, STATES, State, Unpermitted, permits, rule};
 pub use registry::{

@@ -11,6 +11,7 @@ mod register;
 mod signable;
 mod transition;
 mod usage;
+mod writer;
 
 pub use alarm::Alarm;
 pub use backup::{BackupError, RestoreError, Restored};
@@ -22,8 +23,6 @@ pub use signable::{NotSignable, Signable};
 pub use transition::{Change, ChangeError, REASON_MAX};
 pub use usage::{CLIENT_MAX, CountError, Counted};
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -32,11 +31,13 @@ use obol_credential::UnixTime;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::fault::{Doing, Fault, OpenError};
+use crate::files::{Disk, Files, folder_of};
 use crate::roster::{Roster, RosterHash};
 use crate::settings::Settings;
 use crate::spki::SpkiId;
 use crate::statement::RegistryId;
 use usage::Reserved;
+use writer::Writer;
 
 /// How long a connection waits for another process that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -50,7 +51,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Registry {
     path: PathBuf,
     identity: Identity,
-    writer: Mutex<Connection>,
+    writer: Mutex<Writer>,
     reader: Mutex<Connection>,
     reserved: Mutex<Reserved>,
 }
@@ -76,10 +77,32 @@ impl Registry {
         id: RegistryId,
         now: UnixTime,
     ) -> Result<Registry, OpenError> {
-        touch(path).map_err(|source| OpenError::Open {
+        Registry::create_in(&Disk, path, roster, settings, id, now)
+    }
+
+    /// As [`Registry::create`], on another file system.
+    ///
+    /// # Errors
+    /// As [`Registry::create`].
+    pub fn create_in(
+        files: &dyn Files,
+        path: &Path,
+        roster: &Roster,
+        settings: Settings,
+        id: RegistryId,
+        now: UnixTime,
+    ) -> Result<Registry, OpenError> {
+        let failed = |source: std::io::Error| OpenError::Open {
             path: path.to_owned(),
             source: source.into(),
-        })?;
+        };
+        match files.create(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
+        .map_err(failed)?;
+        // SQLite syncs a folder as well, and keeps an error of that to itself.
+        files.sync_folder(folder_of(path)).map_err(failed)?;
         let mut connection = connect(path)?;
         let identity = Identity {
             id,
@@ -89,7 +112,7 @@ impl Registry {
         };
         migrate::create(&mut connection, path, &identity)?;
         drop(connection);
-        Registry::open(path)
+        Registry::open_in(files, path)
     }
 
     /// Opens a registry, bringing its schema up to date.
@@ -97,17 +120,26 @@ impl Registry {
     /// # Errors
     /// [`OpenError`]: missing, not a registry, newer than this program, or damaged.
     pub fn open(path: &Path) -> Result<Registry, OpenError> {
-        if !path.exists() {
+        Registry::open_in(&Disk, path)
+    }
+
+    /// As [`Registry::open`], on another file system.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn open_in(files: &dyn Files, path: &Path) -> Result<Registry, OpenError> {
+        if !files.exists(path) {
             return Err(OpenError::Missing(path.to_owned()));
         }
         let mut writer = connect(path)?;
+        writer::sync_what_was_found(&writer)?;
         migrate::migrate(&mut writer, path)?;
         let identity = migrate::identity(&writer)?;
         let reader = connect(path)?;
         Ok(Registry {
             path: path.to_owned(),
             identity,
-            writer: Mutex::new(writer),
+            writer: Mutex::new(Writer::new(writer)),
             reader: Mutex::new(reader),
             reserved: Mutex::default(),
         })
@@ -204,8 +236,7 @@ impl Registry {
         doing: &'static str,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut writer = lock(&self.writer);
-        write_on(&mut writer, doing, work)
+        lock(&self.writer).write(doing, work)
     }
 }
 
@@ -227,27 +258,15 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// SQLite would make the file with the umask's mode, and its companions take the file's.
-fn touch(path: &Path) -> std::io::Result<()> {
-    let made = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    match made {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
 pub(crate) fn connect(path: &Path) -> Result<Connection, OpenError> {
     let open = || {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
+        writer::demand_wal(&connection)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        // SQLite keeps an error of a checkpoint of its own to itself; the writer makes them.
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "trusted_schema", false)?;
         Ok(connection)

@@ -270,6 +270,26 @@ impl FaultFs {
         Ok(())
     }
 
+    /// Gives a file a second name in its folder.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::AlreadyExists`]; [`ErrorKind::CrossesDevices`] for
+    /// another folder.
+    pub fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.operation()?;
+        let id = state.find(from).ok_or(ErrorKind::NotFound)?;
+        if state.find(to).is_some() {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        let (folder, _) = state.place(from)?;
+        let (other, new) = state.place(to)?;
+        if folder != other {
+            return Err(ErrorKind::CrossesDevices.into());
+        }
+        state.change(folder, &[], Some((new, id)));
+        Ok(())
+    }
+
     /// Removes a file or an empty folder; no error when there is none.
     ///
     /// # Errors

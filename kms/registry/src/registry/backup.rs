@@ -1,4 +1,3 @@
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,9 +6,10 @@ use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags, params};
 
 use crate::fault::{Doing, Fault, OpenError};
+use crate::files::{Disk, Files, folder_of};
 use crate::machine::{Act, State};
 use crate::registry::history::{self, NewChange};
-use crate::registry::{Registry, connect, examine, lock, migrate, record, touch, write_on};
+use crate::registry::{Registry, examine, lock, migrate, record, write_on};
 use crate::spki::SpkiId;
 use crate::statement::RegistryId;
 
@@ -74,7 +74,15 @@ impl Registry {
     /// # Errors
     /// [`BackupError`]; no file is left behind under that name.
     pub fn back_up(&self, to: &Path) -> Result<(), BackupError> {
-        let part = Part::beside(to)?;
+        self.back_up_in(&Disk, to)
+    }
+
+    /// As [`Registry::back_up`], on another file system.
+    ///
+    /// # Errors
+    /// As [`Registry::back_up`].
+    pub fn back_up_in(&self, files: &dyn Files, to: &Path) -> Result<(), BackupError> {
+        let part = Part::beside(files, to)?;
         {
             let reader = lock(&self.reader);
             copy(&reader, &part.path)?;
@@ -100,6 +108,20 @@ impl Registry {
         id: RegistryId,
         now: UnixTime,
     ) -> Result<Restored, RestoreError> {
+        Registry::restore_in(&Disk, backup, to, id, now)
+    }
+
+    /// As [`Registry::restore`], on another file system.
+    ///
+    /// # Errors
+    /// As [`Registry::restore`].
+    pub fn restore_in(
+        files: &dyn Files,
+        backup: &Path,
+        to: &Path,
+        id: RegistryId,
+        now: UnixTime,
+    ) -> Result<Restored, RestoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let source = Connection::open_with_flags(backup, flags).map_err(|source| {
             RestoreError::Backup(OpenError::Open {
@@ -107,7 +129,7 @@ impl Registry {
                 source: source.into(),
             })
         })?;
-        let part = Part::beside(to)?;
+        let part = Part::beside(files, to)?;
         copy(&source, &part.path)?;
         let restored = revive(&part.path, backup, id, now)?;
         part.become_file(to)?;
@@ -121,7 +143,7 @@ fn revive(
     id: RegistryId,
     now: UnixTime,
 ) -> Result<Restored, RestoreError> {
-    let mut connection = connect(path).map_err(RestoreError::Backup)?;
+    let mut connection = open_part(path)?;
     migrate::migrate(&mut connection, backup).map_err(RestoreError::Backup)?;
     let former = migrate::identity(&connection)?;
     examine::whole(&connection, &former)?;
@@ -195,33 +217,36 @@ fn suspend_active(
 }
 
 /// A file that is being written beside its final place; removed unless it gets there.
-struct Part {
+struct Part<'a> {
+    files: &'a dyn Files,
     path: PathBuf,
 }
 
-impl Part {
-    fn beside(to: &Path) -> Result<Part, BackupError> {
-        if to.symlink_metadata().is_ok() {
+impl Part<'_> {
+    fn beside<'a>(files: &'a dyn Files, to: &Path) -> Result<Part<'a>, BackupError> {
+        if files.exists(to) {
             return Err(BackupError::Exists(to.to_owned()));
         }
         let path = to.with_added_extension(format!("{}.part", std::process::id()));
-        touch(&path).map_err(|source| BackupError::Write {
-            path: path.clone(),
-            source,
-        })?;
-        Ok(Part { path })
+        let part = Part { files, path };
+        // What a process of the same number left when it was killed.
+        part.remove();
+        match files.create(&part.path) {
+            Ok(()) => Ok(part),
+            Err(source) => Err(BackupError::Write {
+                path: part.path.clone(),
+                source,
+            }),
+        }
     }
 
     /// A hard link takes the name only if nobody has it.
     fn become_file(self, to: &Path) -> Result<(), BackupError> {
-        let folder = match to.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let linked = File::open(&self.path)
-            .and_then(|file| file.sync_all())
-            .and_then(|()| fs::hard_link(&self.path, to))
-            .and_then(|()| File::open(folder)?.sync_all());
+        let linked = self
+            .files
+            .sync(&self.path)
+            .and_then(|()| self.files.link(&self.path, to))
+            .and_then(|()| self.files.sync_folder(folder_of(to)));
         linked.map_err(|source| match source.kind() {
             std::io::ErrorKind::AlreadyExists => BackupError::Exists(to.to_owned()),
             _ => BackupError::Write {
@@ -230,29 +255,44 @@ impl Part {
             },
         })
     }
-}
 
-impl Drop for Part {
-    fn drop(&mut self) {
+    fn remove(&self) {
         for suffix in ["", "-wal", "-shm", "-journal"] {
             let mut path = self.path.clone().into_os_string();
             path.push(suffix);
             // Most of them were never made.
-            drop(fs::remove_file(path));
+            drop(self.files.remove(Path::new(&path)));
         }
+    }
+}
+
+impl Drop for Part<'_> {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 
 fn copy(source: &Connection, to: &Path) -> Result<(), Fault> {
     const DOING: &str = "copying the registry";
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut target = Connection::open_with_flags(to, flags).doing(DOING)?;
+    let mut target = open_part(to)?;
     let backup = Backup::new(source, &mut target).doing(DOING)?;
     backup
         .run_to_completion(PAGES_AT_ONCE, REST, None)
         .doing(DOING)?;
     drop(backup);
     alone(&target)
+}
+
+/// A part counts for nothing before it is a file, and is synced as a whole when it becomes one.
+fn open_part(path: &Path) -> Result<Connection, Fault> {
+    const DOING: &str = "opening the copy";
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let part = Connection::open_with_flags(path, flags).doing(DOING)?;
+    part.pragma_update(None, "synchronous", "OFF")
+        .and_then(|()| part.pragma_update(None, "foreign_keys", true))
+        .and_then(|()| part.pragma_update(None, "trusted_schema", false))
+        .doing(DOING)?;
+    Ok(part)
 }
 
 /// Without a write-ahead log, the file alone is the whole registry.

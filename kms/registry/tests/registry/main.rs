@@ -4,6 +4,7 @@
 mod approvals;
 mod backup;
 mod crash;
+mod making;
 mod opening;
 mod race;
 mod states;
