@@ -56,11 +56,12 @@ bench: setup-demo
 	cargo bench --locked -p obol-bench --bench size
 	cargo bench --locked -p obol-kms --bench kms
 
-# The verifier's C library: make install PREFIX=/usr DESTDIR=/some/image
+# The C libraries of verifier and terminal: make install PREFIX=/usr DESTDIR=/some/image
 PREFIX ?= /usr/local
 install:
-	cargo build --locked --release -p obol-verifier-ffi --target-dir target/ffi
+	cargo build --locked --release -p obol-verifier-ffi -p obol-pos-ffi --target-dir target/ffi
 	verifier-sdk/ffi/install.sh target/ffi/release "$(PREFIX)" "$(DESTDIR)"
+	pos-sdk/ffi/install.sh target/ffi/release "$(PREFIX)" "$(DESTDIR)"
 
 SECONDS ?= 60
 fuzz:

@@ -3,6 +3,7 @@
 mod backoff;
 mod belief;
 mod clock;
+mod folder;
 mod journal;
 mod ports;
 mod provisioning;
@@ -16,6 +17,7 @@ mod wording;
 pub use backoff::Backoff;
 pub use belief::Belief;
 pub use clock::{ClockCheck, ClockFloor, JOURNAL_TRUST_S};
+pub use folder::{FolderError, TerminalFolder};
 pub use journal::{
     AcknowledgementRefused, Durable, Exported, Granted, Journal, JournalError, JournalFile,
     KeyFault, REFUSALS_MAX, Recorded, Repaired, SealError, SealedSegment, Sealing, Seals,
@@ -23,7 +25,7 @@ pub use journal::{
 };
 pub use obol_credential::{RefusalCode, UnixTime};
 pub use obol_fare::{Currency, FarePack};
-pub use obol_tap::{Acknowledgement, Epoch, TerminalName};
+pub use obol_tap::{Acknowledgement, Epoch, SEGMENT_MAX, SpkiId, TerminalName};
 pub use obol_trust::tuf;
 pub use obol_trust::{StatusList, StatusListId, SuspendedKeys};
 pub use obol_verifier_sdk::{Operator, Passback, Refusal, WithinInterval, x509::Root};

@@ -14,6 +14,7 @@ use thiserror::Error;
 pub use source::{FileRequest, Received, Shelf, TrustSource};
 pub use state::{DEGRADED_S, Freshness, Periods, Standing, TrustState};
 pub use storage::{TrustFolder, TrustStorage};
+pub(crate) use storage::{read_limited, replace};
 pub use updater::{
     AcceptedSet, BUNDLE_PATH, FILES_BYTES_MAX, FILES_MAX, SUSPENDED_PATH, TrustUpdater,
     UpdateError, status_list_path,

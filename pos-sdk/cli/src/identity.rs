@@ -1,6 +1,6 @@
 use miette::Diagnostic;
 use obol_console::{Outcome, write_new_pair};
-use obol_pos_sdk::{Epoch, Journal, JournalError, TerminalName};
+use obol_pos_sdk::{Epoch, Journal, Provisioning};
 use obol_transport::new_identity;
 use serde::Serialize;
 use thiserror::Error;
@@ -28,7 +28,7 @@ struct Made {
 /// is there already stays in use.
 pub(crate) fn make(folder: &Folder, format: Format) -> miette::Result<Outcome> {
     let provisioning = folder.provisioning()?;
-    let journal = journal(folder, &provisioning.terminal)?;
+    let journal = journal(folder, &provisioning)?;
     let made = new_identity(&format!("obol://terminal/{}", provisioning.terminal), &[])?;
     let request = folder.request_path();
     write_new_pair(
@@ -46,12 +46,8 @@ pub(crate) fn make(folder: &Folder, format: Format) -> miette::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn journal(folder: &Folder, terminal: &TerminalName) -> miette::Result<Journal> {
+fn journal(folder: &Folder, provisioning: &Provisioning) -> miette::Result<Journal> {
     let mut epoch = [0; 8];
     getrandom::fill(&mut epoch).map_err(NoRandomness)?;
-    let path = folder.journal_path();
-    match Journal::create(&path, terminal, Epoch(epoch)) {
-        Err(JournalError::Exists { .. }) => Ok(Journal::open(&path, terminal)?),
-        made => Ok(made?),
-    }
+    Ok(folder.make_journal(provisioning, Epoch(epoch))?)
 }

@@ -59,7 +59,9 @@ fn check(folder: &Folder, provisioning: &Provisioning, format: Format) -> miette
         records: journal.check()?,
         watermark: journal.watermark()?,
         epoch: journal.epoch().to_string(),
-        seals: journal.check_seals(signer(provisioning)?.public())?.good,
+        seals: journal
+            .check_seals(signer(folder, provisioning)?.public())?
+            .good,
     };
     let text = format!(
         "WHOLE records={} watermark={} seals={} epoch={}",

@@ -9,7 +9,7 @@ use std::{
 use obol_console::two_lines;
 use obol_pos_sdk::{Provisioning, Terminal, UnixTime};
 
-use crate::{folder::Folder, trust};
+use crate::folder::Folder;
 
 /// The trust bundle's and the fare pack's files as the terminal has read them.
 pub(crate) struct Synced<'a> {
@@ -51,7 +51,7 @@ impl<'a> Synced<'a> {
 
     fn take_trust(&self, terminal: &mut Terminal, now: UnixTime) -> miette::Result<()> {
         if self.provisioning.repository.is_some() {
-            if let Some(set) = trust::accepted(self.folder, self.provisioning)? {
+            if let Some(set) = self.folder.accepted(self.provisioning)? {
                 if let Some(fares) = self.folder.fares_of(self.provisioning, &set)? {
                     terminal.charge_by(fares);
                 }
@@ -73,7 +73,7 @@ impl<'a> Synced<'a> {
 
 fn trust_path(folder: &Folder, provisioning: &Provisioning) -> PathBuf {
     match provisioning.repository {
-        Some(_) => trust::set_path(folder),
+        Some(_) => folder.accepted_path(),
         None => folder.trust_path(),
     }
 }

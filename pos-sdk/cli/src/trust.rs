@@ -19,7 +19,7 @@ use http::HttpSource;
 use schemes::AnyScheme;
 
 pub(crate) use http::HttpError;
-pub(crate) use repository::{accepted, set_path, update};
+pub(crate) use repository::update;
 
 const ROOT_FILE_MAX: usize = 1024 * 1024;
 

@@ -13,14 +13,13 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     clock,
-    folder::{Folder, credentials, read_text},
+    folder::{Folder, credentials},
     identity::NoRandomness,
     say::{self, Format},
 };
 
 /// Between uploads that went well.
 const IDLE: Duration = Duration::from_secs(10);
-const KEY_FILE_MAX: usize = 16 * 1024;
 
 /// Why the platform did not acknowledge.
 #[derive(Debug, Error, Diagnostic)]
@@ -101,7 +100,7 @@ pub(crate) fn keep(folder: &Folder, format: Format) -> miette::Result<Outcome> {
 /// Uploads everything behind the watermark.
 pub(crate) fn run(folder: &Folder, format: Format) -> miette::Result<Outcome> {
     let provisioning = folder.provisioning()?;
-    let signer = signer(&provisioning)?;
+    let signer = signer(folder, &provisioning)?;
     let (anchor, identity) = credentials(&provisioning)?;
     let mut journal = folder.journal(&provisioning)?;
     let mut uplink = HttpUplink {
@@ -130,8 +129,11 @@ pub(crate) fn run(folder: &Folder, format: Format) -> miette::Result<Outcome> {
 }
 
 /// The terminal's key, from its file.
-pub(crate) fn signer(provisioning: &Provisioning) -> miette::Result<SegmentSigner> {
-    let pem = read_text(&provisioning.key, KEY_FILE_MAX)?;
+pub(crate) fn signer(
+    folder: &Folder,
+    provisioning: &Provisioning,
+) -> miette::Result<SegmentSigner> {
+    let pem = folder.key(provisioning)?;
     Ok(SegmentSigner::from_pkcs8_pem(&pem)?)
 }
 

@@ -48,10 +48,25 @@ pub trait TrustStorage {
 const TEMPORARY: &str = "new.part";
 
 /// Replaces a file, whole or not at all, durably.
-pub(super) fn replace(storage: &mut impl TrustStorage, name: &str, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(storage: &mut impl TrustStorage, name: &str, bytes: &[u8]) -> io::Result<()> {
     storage.write_synced(TEMPORARY, bytes)?;
     storage.rename(TEMPORARY, name)?;
     storage.sync_names()
+}
+
+/// The bytes of a file; `None` when there is none.
+pub(crate) fn read_limited(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > limit {
+        return Err(ErrorKind::FileTooLarge.into());
+    }
+    Ok(Some(bytes))
 }
 
 /// A folder of the file system.
@@ -77,17 +92,7 @@ impl TrustFolder {
 
 impl TrustStorage for TrustFolder {
     fn read(&self, name: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
-        let file = match File::open(self.path.join(name)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let mut bytes = Vec::new();
-        file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
-        if bytes.len() > limit {
-            return Err(ErrorKind::FileTooLarge.into());
-        }
-        Ok(Some(bytes))
+        read_limited(&self.path.join(name), limit)
     }
 
     fn write_synced(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {

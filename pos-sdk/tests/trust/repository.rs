@@ -1,5 +1,7 @@
 //! A signed repository in memory, a link to it that can be bad, and a terminal's folder.
 
+#![allow(dead_code)] // each of the tests that share this needs a part of it
+
 use std::collections::BTreeMap;
 use std::io;
 
@@ -52,6 +54,8 @@ pub(crate) struct Repository {
     pub(crate) targets_end: UnixTime,
     pub(crate) denied: Vec<u32>,
     pub(crate) suspended: bool,
+    /// The fare pack's bytes.
+    pub(crate) fares: Vec<u8>,
     /// Further files of the deny list, as they are.
     pub(crate) more: BTreeMap<String, Vec<u8>>,
     pub(crate) metadata: BTreeMap<String, Vec<u8>>,
@@ -67,6 +71,7 @@ impl Repository {
             targets_end: NOW.plus(30 * DAY),
             denied: Vec::new(),
             suspended: false,
+            fares: b"a pack".to_vec(),
             more: BTreeMap::new(),
             metadata: BTreeMap::new(),
             targets: BTreeMap::new(),
@@ -126,7 +131,7 @@ impl Repository {
         for (path, bytes) in self.more.clone() {
             denylist.extend([self.file(&path, bytes)]);
         }
-        let pack = self.file("fares/metro.cbor", b"a pack".to_vec());
+        let pack = self.file("fares/metro.cbor", self.fares.clone());
         let delegated = |name: &str, seed, pattern: &str| DelegatedRole {
             name: name.to_owned(),
             keys: role(seed),

@@ -12,13 +12,16 @@ use crate::{
     library::{BUILT, package, root, run},
 };
 
-/// The guide's program and its shell lines, as a vendor would copy them.
+/// The guide's programs and shell lines that use this library, as a vendor would copy them.
 fn blocks(language: &str) -> Vec<String> {
     let page = fs::read_to_string(root().join("docs/pos-guide.md")).expect("the guide");
     let fence = format!("```{language}\n");
     let blocks = page.split(&fence).skip(1);
+    let ours = |block: &&str| block.contains("obol_verifier.h") || block.contains("obol-verifier)");
     blocks
-        .map(|rest| rest.split("```").next().expect("its end").to_owned())
+        .map(|rest| rest.split("```").next().expect("its end"))
+        .filter(ours)
+        .map(str::to_owned)
         .collect()
 }
 
