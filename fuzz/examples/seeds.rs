@@ -320,6 +320,8 @@ fn kms() {
         Answer::Signed {
             signature: vec![1; 96].into(),
             leaf: 41,
+            key: [2; 32].into(),
+            hash: [3; 32].into(),
         },
         Answer::Refused {
             code: RefusalKind::Busy,

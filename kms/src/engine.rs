@@ -99,6 +99,10 @@ pub struct Signed {
     pub signature: VerifiedSignature,
     /// Its place in the audit log.
     pub leaf: u64,
+    /// The key that signed, as in the leaf.
+    pub key: SpkiId,
+    /// SHA-256 of the bytes that were signed, as in the leaf.
+    pub hash: [u8; 32],
 }
 
 /// A key as others may know it.
@@ -142,6 +146,7 @@ impl Engine {
         deadline: Instant,
     ) -> Result<Signed, EngineError> {
         let begun = Instant::now();
+        let _visit = self.log.visit();
         let result = self.sign_recorded(request, client, deadline);
         let outcome = match &result {
             Ok(_) => Outcome::Signed,
@@ -274,6 +279,8 @@ impl Engine {
         Ok(Signed {
             signature,
             leaf: recorded.leaf,
+            key: key.id,
+            hash: recorded.to_sign.hash,
         })
     }
 

@@ -1,8 +1,11 @@
 //! Public keys on the two curves, and the signatures that were checked with them.
 
+use aws_lc_rs::digest::{Digest as Hash, SHA256, SHA384};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, EcdsaVerificationAlgorithm, ParsedPublicKey,
+};
 use obol_credential::Algorithm;
 use obol_kms_client::SpkiId;
-use p256::ecdsa::signature::hazmat::PrehashVerifier;
 
 use crate::digest::Digest;
 
@@ -38,6 +41,13 @@ impl Curve {
             .find(|curve| curve.ec_params() == params)
     }
 
+    fn verification(self) -> &'static EcdsaVerificationAlgorithm {
+        match self {
+            Curve::P256 => &ECDSA_P256_SHA256_FIXED,
+            Curve::P384 => &ECDSA_P384_SHA384_FIXED,
+        }
+    }
+
     /// Length of an uncompressed SEC1 point.
     fn point_len(self) -> usize {
         match self {
@@ -71,17 +81,21 @@ impl std::fmt::Display for Curve {
 }
 
 /// A public key that lies on its curve.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct PublicKey {
+    curve: Curve,
     point: Vec<u8>,
-    verifying: Verifying,
+    /// A third of the time that the pure-Rust curves take, of each signature that is made.
+    verifying: ParsedPublicKey,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Verifying {
-    P256(p256::ecdsa::VerifyingKey),
-    P384(p384::ecdsa::VerifyingKey),
+impl PartialEq for PublicKey {
+    fn eq(&self, other: &PublicKey) -> bool {
+        (self.curve, &self.point) == (other.curve, &other.point)
+    }
 }
+
+impl Eq for PublicKey {}
 
 impl PublicKey {
     /// Takes an uncompressed SEC1 point; `None` unless it has the curve's length and lies on it.
@@ -89,13 +103,10 @@ impl PublicKey {
         if point.len() != curve.point_len() {
             return None;
         }
-        let verifying = match curve {
-            Curve::P256 => Verifying::P256(p256::ecdsa::VerifyingKey::from_sec1_bytes(point).ok()?),
-            Curve::P384 => Verifying::P384(p384::ecdsa::VerifyingKey::from_sec1_bytes(point).ok()?),
-        };
         Some(PublicKey {
+            curve,
             point: point.to_vec(),
-            verifying,
+            verifying: ParsedPublicKey::new(curve.verification(), point).ok()?,
         })
     }
 
@@ -117,10 +128,7 @@ impl PublicKey {
 
     /// The curve.
     pub fn curve(&self) -> Curve {
-        match self.verifying {
-            Verifying::P256(_) => Curve::P256,
-            Verifying::P384(_) => Curve::P384,
-        }
+        self.curve
     }
 
     /// Uncompressed SEC1 point: 65 or 97 bytes.
@@ -140,19 +148,20 @@ impl PublicKey {
 
     /// Checks a raw r||s signature and returns it only if it holds.
     pub(crate) fn verify(&self, digest: &Digest, raw: &[u8]) -> Option<VerifiedSignature> {
-        match (&self.verifying, digest) {
-            (Verifying::P256(key), Digest::Sha256(digest)) => {
+        let (checked, hash) = match (self.curve, digest) {
+            (Curve::P256, Digest::Sha256(_)) => {
                 let signature = p256::ecdsa::Signature::from_slice(raw).ok()?;
-                key.verify_prehash(digest.as_bytes(), &signature).ok()?;
-                Some(VerifiedSignature(Checked::P256(signature)))
+                (Checked::P256(signature), &SHA256)
             }
-            (Verifying::P384(key), Digest::Sha384(digest)) => {
+            (Curve::P384, Digest::Sha384(_)) => {
                 let signature = p384::ecdsa::Signature::from_slice(raw).ok()?;
-                key.verify_prehash(digest.as_bytes(), &signature).ok()?;
-                Some(VerifiedSignature(Checked::P384(signature)))
+                (Checked::P384(signature), &SHA384)
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        let hash = Hash::import_less_safe(digest.as_bytes(), hash).ok()?;
+        self.verifying.verify_digest_sig(&hash, raw).ok()?;
+        Some(VerifiedSignature(checked))
     }
 }
 

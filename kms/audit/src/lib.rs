@@ -17,6 +17,7 @@ mod verify;
 pub use copy::copy;
 pub use log::{Appended, AuditError, AuditLog, CosignatureError};
 pub use open::{OpenError, Trusted};
+pub use queue::Visit;
 pub use reader::{LogReader, Proof, ReadError};
 pub use signer::{CheckpointSigner, SignFailed};
 pub use storage::{Disk, Lock, Storage, StoredFile};

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::journal::{Chain, ZEROS_MAX};
 use crate::open::{OpenError, Trusted};
 use crate::publish::{CHECKPOINT, Publisher, WITNESSED, journal_path};
-use crate::queue::{Queue, Stopped};
+use crate::queue::{Queue, Stopped, Visit};
 use crate::reader::{Proof, ReadError};
 use crate::signer::{CheckpointSigner, SignFailed};
 use crate::storage::{Disk, Lock, Storage, StoredFile};
@@ -95,6 +95,12 @@ impl AuditLog {
         trusted: &Trusted,
     ) -> Result<Self, OpenError> {
         Self::open_in(Arc::new(Disk::new(folder)), origin, signer, trusted)
+    }
+
+    /// Says that this thread works on something that it appends. When many do, a sync waits some
+    /// milliseconds for the entries of others; alone, nobody waits.
+    pub fn visit(&self) -> Visit<'_> {
+        self.queue.visit()
     }
 
     /// Appends one entry and returns when it is on the medium. All threads that wait share one

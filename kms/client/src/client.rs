@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, Semaphore};
 use crate::connection::Connection;
 use crate::names::{KeyClass, KeyState, PayloadType};
 use crate::spki::SpkiId;
-use crate::verified::{Asked, SignedCredential, VerifiedSignature};
+use crate::verified::{Asked, Released, SignedCredential, VerifiedSignature};
 use crate::wire::{
     Answer, FrameError, PAYLOAD_MAX, PIPELINE_MAX, RefusalKind, Request, WireAudit, WireKey,
     WireToken,
@@ -85,7 +85,8 @@ pub enum KmsError {
     /// The payload is empty or longer than any.
     #[error("a payload of {0} bytes, 1 to {PAYLOAD_MAX} are taken")]
     Payload(usize),
-    /// What came back is not the key's signature over what was asked: it was thrown away.
+    /// What came back is not for the key and the bytes that were asked, or does not verify: it was
+    /// thrown away.
     #[error("the key management daemon returned what key {0} did not sign; it was not used")]
     NotVerified(SpkiId),
     /// The key is not among [`KmsClient::keys`].
@@ -142,9 +143,9 @@ impl KmsClient {
         }
     }
 
-    /// Has `payload` signed by `key` until `deadline`, at most [`DEADLINE_MAX`] from now, and
-    /// verifies the signature against the key that was asked. TUF metadata is handed in in its
-    /// canonical form.
+    /// Has `payload` signed by `key` until `deadline`, at most [`DEADLINE_MAX`] from now. The daemon
+    /// has verified the signature; here it is held against what was asked, as
+    /// [`VerifiedSignature`] says. TUF metadata is handed in in its canonical form.
     ///
     /// # Errors
     /// [`KmsError::Refused`] says which of parser, rule, state, policy or quota refused;
@@ -165,7 +166,13 @@ impl KmsClient {
             payload_type,
             payload: payload.to_vec().into(),
         };
-        let Answer::Signed { signature, leaf } = self.ask(&request, deadline).await? else {
+        let Answer::Signed {
+            signature,
+            leaf,
+            key: signed_by,
+            hash,
+        } = self.ask(&request, deadline).await?
+        else {
             return Err(KmsError::Unexpected("no signature"));
         };
         let asked = Asked {
@@ -175,9 +182,13 @@ impl KmsClient {
             payload_type,
             payload,
         };
-        asked
-            .verified(&signature, leaf)
-            .ok_or(KmsError::NotVerified(key))
+        let released = Released {
+            key: SpkiId(signed_by.into()),
+            hash: hash.into(),
+            raw: &signature,
+            leaf,
+        };
+        asked.accept(&released).ok_or(KmsError::NotVerified(key))
     }
 
     /// Has `claims` signed by `key` and assembles the credential.

@@ -85,6 +85,12 @@ pub enum Answer {
         /// Index of the audit log's leaf that approved it; it was durable before the key was used.
         #[n(1)]
         leaf: u64,
+        /// SPKI id of the key that signed, as in the leaf.
+        #[n(2)]
+        key: ByteArray<32>,
+        /// SHA-256 of the bytes that were signed, as in the leaf.
+        #[n(3)]
+        hash: ByteArray<32>,
     },
     /// No signature.
     #[n(2)]

@@ -181,6 +181,8 @@ async fn answer(asked: Asked, left_ms: Option<u32>, client: Client, shared: &Sha
         Ok(signed) => Answer::Signed {
             signature: signed.signature.to_raw().into(),
             leaf: signed.leaf,
+            key: signed.key.0.into(),
+            hash: signed.hash.into(),
         },
         Err(error) => refused(kind_of(&error), &error),
     }
