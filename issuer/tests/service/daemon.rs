@@ -14,6 +14,7 @@ use p384::ecdsa::signature::Signer;
 use p384::ecdsa::{Signature, SigningKey};
 use p384::pkcs8::DecodePrivateKey;
 use rcgen::{KeyPair, PublicKeyData};
+use sha2::{Digest as _, Sha256};
 use tokio::net::{UnixListener, UnixStream};
 
 #[derive(Clone)]
@@ -53,7 +54,7 @@ impl Key {
                 payload,
                 payload_type: PayloadType::TbsCertificate | PayloadType::Crl,
                 ..
-            } => signed(self.signing.sign(&payload)),
+            } => self.sign_as(&payload),
             Request::Sign { key, payload, .. } => {
                 let online = ONLINE_SEEDS.map(online_key);
                 let named = |online: &&OnlineKey| SpkiId::of(&spki_of(online)).0 == *key;
@@ -76,14 +77,22 @@ impl Key {
         }
         let kid = SpkiId::of(&self.spki_der).kid();
         let input = credential_signature_input(Algorithm::Esp384, kid, claims).unwrap();
-        signed(self.signing.sign(&input))
+        self.sign_as(&input)
+    }
+
+    fn sign_as(&self, message: &[u8]) -> Answer {
+        let signature: Signature = self.signing.sign(message);
+        signed(&self.spki_der, message, signature.to_bytes().to_vec())
     }
 }
 
-fn signed(signature: Signature) -> Answer {
+fn signed(spki_der: &[u8], message: &[u8], raw: Vec<u8>) -> Answer {
+    let hash: [u8; 32] = Sha256::digest(message).into();
     Answer::Signed {
-        signature: ByteVec::from(signature.to_bytes().to_vec()),
+        signature: ByteVec::from(raw),
         leaf: 0,
+        key: SpkiId::of(spki_der).0.into(),
+        hash: hash.into(),
     }
 }
 
@@ -108,10 +117,7 @@ pub(crate) fn online_ids() -> [String; 4] {
 fn sign_metadata(key: &OnlineKey, canonical: &[u8]) -> Answer {
     obol_trust::json::Json::parse(canonical, 1 << 20).unwrap();
     let signature: p256::ecdsa::Signature = key.sign(canonical);
-    Answer::Signed {
-        signature: ByteVec::from(signature.to_bytes().to_vec()),
-        leaf: 0,
-    }
+    signed(&spki_of(key), canonical, signature.to_bytes().to_vec())
 }
 
 /// Stops answering when this is set.
