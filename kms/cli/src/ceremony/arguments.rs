@@ -24,7 +24,7 @@ pub(crate) enum Ceremony {
     Run(Run),
     /// Go on with a ceremony that was interrupted
     Resume(Resume),
-    /// Check a ceremony's bundle, offline
+    /// Check the bundles of ceremonies, offline
     Verify(Verify),
     /// Print a file's hash in hex and words, to be read aloud where it is handed over
     Hash(HashFile),
@@ -240,15 +240,16 @@ pub(crate) struct Resume {
 #[derive(Args)]
 #[command(
     after_help = "Example: the hash is that of the first roster, as it was read aloud
-  obol-kms ceremony verify root.bundle --roster 5c0e…"
+  obol-kms ceremony verify root.bundle request.bundle issuer.bundle --roster 5c0e…"
 )]
 pub(crate) struct Verify {
-    /// The bundle
-    pub(crate) bundle: PathBuf,
+    /// A bundle; of several, each file that travelled between them is traced to where it was made
+    #[arg(required = true)]
+    pub(crate) bundle: Vec<PathBuf>,
     /// Hash of the first roster, 64 hexadecimal digits
     #[arg(long)]
     pub(crate) roster: String,
-    /// Print JSON
+    /// Print JSON, a line for each bundle
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -1,7 +1,9 @@
 //! The audit of a bundle, offline.
 
+use std::path::Path;
+
 use obol_console::{Outcome, utc_text};
-use obol_kms_ceremony::{Report, RosterChain, verify as verify_bundle};
+use obol_kms_ceremony::{Bundle, Hash, Report, RosterChain, verify as verify_bundle};
 use obol_kms_registry::RosterHash;
 
 use crate::ceremony::arguments::Verify;
@@ -10,15 +12,47 @@ use crate::ceremony::examine::ByRules;
 use crate::failure::Failure;
 use crate::failure::ceremony::NotAHash;
 
+/// A bundle, and what was found in it.
+struct Audited<'a> {
+    path: &'a Path,
+    files: Bundle,
+    report: Report,
+}
+
 pub(super) fn verify(arguments: &Verify) -> Result<Outcome, Failure> {
     let Verify {
         bundle,
         roster,
         json,
     } = arguments;
-    let pinned = roster.parse::<obol_kms_ceremony::Hash>();
+    let pinned = roster.parse::<Hash>();
     let pinned = RosterHash(pinned.map_err(|()| NotAHash(roster.clone()))?.0);
-    let files = Folder::open(bundle).read()?;
+    let audited: Result<Vec<_>, Failure> = bundle.iter().map(|one| audit(one, pinned)).collect();
+    let audited = audited?;
+    for one in &audited {
+        let inputs = inputs(one, &audited);
+        if *json {
+            println!("{}", as_json(one, &inputs));
+        } else {
+            print(one, &inputs, audited.len());
+        }
+    }
+    let refused = audited.iter().filter(|one| !one.report.problems.is_empty());
+    let (refused, all) = (refused.count(), audited.len());
+    match (refused, all) {
+        _ if *json || all == 1 => {}
+        (0, _) => println!("all {all} bundles hold"),
+        (1, _) => println!("1 of {all} bundles proves nothing"),
+        _ => println!("{refused} of {all} bundles prove nothing"),
+    }
+    Ok(match refused {
+        0 => Outcome::Done,
+        _ => Outcome::Refused,
+    })
+}
+
+fn audit(path: &Path, pinned: RosterHash) -> Result<Audited<'_>, Failure> {
+    let files = Folder::open(path).read()?;
     let changes: Vec<_> = (1..)
         .map_while(|number| files.get(&format!("rosters/{number}.change")).cloned())
         .collect();
@@ -29,18 +63,42 @@ pub(super) fn verify(arguments: &Verify) -> Result<Outcome, Failure> {
         roster: chain.as_ref().map(RosterChain::in_force),
     };
     let report = verify_bundle(&files, pinned, &examiner);
-    if *json {
-        println!("{}", as_json(&report));
-    } else {
-        print(&report);
-    }
-    Ok(match report.problems.is_empty() {
-        true => Outcome::Done,
-        false => Outcome::Refused,
+    Ok(Audited {
+        path,
+        files,
+        report,
     })
 }
 
-fn print(report: &Report) {
+/// Each file that a ceremony was given, and in which of the bundles one of its name and content was
+/// made.
+fn inputs<'a>(one: &'a Audited<'_>, all: &'a [Audited<'_>]) -> Vec<(&'a str, Option<&'a Path>)> {
+    let given = one
+        .files
+        .iter()
+        .filter_map(|(name, bytes)| Some((name.strip_prefix("inputs/")?, bytes)));
+    given
+        .map(|(name, bytes)| {
+            let made = all.iter().find(|other| {
+                let output = other.files.get(&format!("outputs/{name}"));
+                output.is_some_and(|made| made == bytes)
+            });
+            (name, made.map(|other| other.path))
+        })
+        .collect()
+}
+
+fn print(one: &Audited<'_>, inputs: &[(&str, Option<&Path>)], bundles: usize) {
+    let Audited { path, report, .. } = one;
+    if bundles > 1 {
+        println!("bundle {}", path.display());
+        for (name, made) in inputs {
+            match made {
+                Some(path) => println!("input {name} was made in {}", path.display()),
+                None => println!("input {name} was made in none of these bundles"),
+            }
+        }
+    }
     for (number, outcome) in report.outcomes.iter().enumerate() {
         println!("step {}", number + 1);
         for fact in &outcome.facts {
@@ -68,7 +126,11 @@ fn print(report: &Report) {
     }
 }
 
-fn as_json(report: &Report) -> serde_json::Value {
+fn as_json(one: &Audited<'_>, inputs: &[(&str, Option<&Path>)]) -> serde_json::Value {
+    let Audited { path, report, .. } = one;
+    let inputs = inputs
+        .iter()
+        .map(|(name, made)| serde_json::json!({ "name": name, "made_in": made }));
     let problems = report
         .problems
         .iter()
@@ -84,6 +146,8 @@ fn as_json(report: &Report) -> serde_json::Value {
         serde_json::Value::Object(facts.collect())
     });
     serde_json::json!({
+        "bundle": path,
+        "inputs": inputs.collect::<Vec<_>>(),
         "holds": report.problems.is_empty(),
         "transcript": report.head.map(|head| head.to_string()),
         "approved_by": report.approved_by,

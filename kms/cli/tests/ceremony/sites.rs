@@ -76,6 +76,35 @@ fn the_access_ca_is_made_over_two_sites() {
 }
 
 #[test]
+fn files_that_travelled_are_traced_to_the_bundle_that_made_them() {
+    let world = hierarchy();
+    let all = "root-generation.bundle issuer-key-request.bundle issuer-certificate.bundle";
+    let shown = world.holds(all);
+    for line in [
+        "bundle issuer-certificate.bundle",
+        "input issuer-1.csr was made in issuer-key-request.bundle",
+        "input root.pem was made in root-generation.bundle",
+        "all 3 bundles hold",
+    ] {
+        assert!(shown.lines().any(|one| one == line), "{line}: {shown}");
+    }
+    let shown = world.holds("root-generation.bundle issuer-certificate.bundle");
+    let line = "input issuer-1.csr was made in none of these bundles";
+    assert!(shown.lines().any(|one| one == line), "{shown}");
+    // A name alone proves nothing, and what one bundle lacks does not hide in the others.
+    let csr = world.path("issuer-key-request.bundle/outputs/issuer-1.csr");
+    fs::write(csr, "of another key").unwrap();
+    let output = world.verify(all);
+    assert_eq!(output.status.code(), Some(1));
+    let shown = crate::world::text(&output.stdout);
+    assert!(shown.lines().any(|one| one == line), "{shown}");
+    assert!(
+        shown.ends_with("1 of 3 bundles proves nothing\n"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn a_request_changed_on_its_way_and_a_certificate_of_another_key_are_refused() {
     let world = hierarchy();
     let text = fs::read_to_string(world.template("issuer-certificate")).unwrap();
