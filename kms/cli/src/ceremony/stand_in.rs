@@ -12,9 +12,11 @@ use obol_kms_ceremony::{Plan, Step};
 use crate::ceremony::hall::{Tokens, now};
 use crate::failure::Failure;
 
-/// Days that stand-ins are good for, below what any profile of an authority allows.
-const DAYS: u32 = 1_825;
-const OTHER_DAYS: u32 = 30;
+/// Days that stand-ins are good for, within what their profiles allow. The root's outlive all that a
+/// plan can ask of it, however long people take between making it and signing with it.
+const ROOT_DAYS: u32 = 7_300;
+const ACCESS_CA_DAYS: u32 = 1_824;
+const ISSUER_DAYS: u32 = 30;
 
 /// Contents in place of the plan's files; empty in a ceremony.
 #[derive(Default)]
@@ -92,7 +94,7 @@ impl<'a> StandInRoot<'a> {
     fn of(token: &'a Token, real: &Certificate) -> Result<StandInRoot<'a>, Failure> {
         let name = Rules::built_in().examine(real, None, now())?.common_name;
         let key = token.generate(Curve::P384, "stand-in root")?;
-        let validity = Validity::days(now(), DAYS)?;
+        let validity = Validity::days(now(), ROOT_DAYS)?;
         let certificate = RootCa::create(token, &key, &name, validity)?;
         Ok(StandInRoot {
             token,
@@ -117,11 +119,11 @@ impl<'a> StandInRoot<'a> {
         let name = real.common_name().unwrap_or_default();
         let made = match IssuerCertificate::read(real) {
             Ok(issuer) => {
-                let validity = Validity::days(now(), OTHER_DAYS)?;
+                let validity = Validity::days(now(), ISSUER_DAYS)?;
                 root.issue_issuer(key.public(), &name, issuer.scope(), validity)?
             }
             Err(_) => {
-                let validity = Validity::days(now(), DAYS - 1)?;
+                let validity = Validity::days(now(), ACCESS_CA_DAYS)?;
                 root.issue_access_ca(key.public(), &name, validity)?
             }
         };

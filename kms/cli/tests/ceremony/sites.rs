@@ -1,6 +1,7 @@
 //! Every act, over two sites.
 
 use std::fs;
+use std::io::{Read, Write};
 
 use crate::world::World;
 
@@ -73,6 +74,37 @@ fn the_access_ca_is_made_over_two_sites() {
     let files = ["access.csr", "access.pem", "root.pem"];
     let bundle = world.hold("access-install", "online", &["access"], &files);
     world.holds(&bundle);
+}
+
+#[test]
+fn a_rehearsal_in_which_people_take_their_time_goes_as_one_in_haste() {
+    let world = World::with_root_token();
+    world.token("online", "access");
+    world.hold("root-generation", "offline", &["root"], &[]);
+    world.hold("access-key-request", "online", &["access"], &[]);
+    let template = fs::read_to_string(world.template("access-ca")).unwrap();
+    let inputs = ["root.pem", "access.csr"];
+    world.fill(&template, "slow", "offline", &["root"], &inputs);
+    world.token("rehearsals", "slow-root");
+    let command = format!(
+        "ceremony rehearse slow.plan {} --token root=slow-root.token.toml --out slow.rehearsal",
+        crate::world::PEOPLE
+    );
+    let mut child = world.command("rehearsals", &command).spawn().unwrap();
+    let (mut typed, mut seen) = (child.stdin.take().unwrap(), child.stderr.take().unwrap());
+    writeln!(typed, "{}", crate::world::PIN).unwrap();
+    let mut shown = Vec::new();
+    while !shown.ends_with(b"initial:") {
+        let mut byte = [0];
+        seen.read_exact(&mut byte).unwrap();
+        shown.push(byte[0]);
+    }
+    // The stand-in for the root was made in another second than what it now signs.
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    typed.write_all(crate::world::INITIALS.as_bytes()).unwrap();
+    let mut rest = String::new();
+    seen.read_to_string(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success(), "{rest}");
 }
 
 #[test]
