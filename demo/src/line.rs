@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use obol_console::unix_now;
-use obol_world::{Network, Passenger, Scan, StatementLine, World, WorldError, forge};
+use obol_world::{
+    Audit, Ceremony, Network, Passenger, Scan, Sites, StatementLine, World, WorldError, forge,
+};
 
 use crate::{DemoError, steps::Steps};
 
@@ -32,15 +34,9 @@ pub(crate) fn ride(mut world: World, steps: &mut Steps) -> Result<World, DemoErr
 }
 
 fn keys_and_services(world: &mut World, steps: &mut Steps) -> Result<(), DemoError> {
-    steps.say("Keys, made in SoftHSM tokens that never give them away");
-    steps.step("three tokens are prepared", world, |w| w.prepare_tokens())?;
+    ceremonies(world, steps)?;
     steps.step(
-        "root CA, access CA and issuer key are certified (P-384)",
-        world,
-        |w| w.make_authorities(),
-    )?;
-    steps.step(
-        "two officers let the issuer's and the audit log's key sign",
+        "two of the officers let the issuer's and the audit log's key sign",
         world,
         |w| w.make_registry(),
     )?;
@@ -60,6 +56,73 @@ fn keys_and_services(world: &mut World, steps: &mut Steps) -> Result<(), DemoErr
     steps.step("both buses have trust bundle and fare pack", world, |w| {
         BUSES.iter().try_for_each(|bus| w.terminal(bus).sync())
     })
+}
+
+/// The hierarchy's keys, as people make them.
+fn ceremonies(world: &mut World, steps: &mut Steps) -> Result<(), DemoError> {
+    steps.say("Keys, made in ceremonies at two sites; none leaves its SoftHSM token");
+    steps.step(
+        "three officers and a witness have keys; two officers decide",
+        world,
+        |w| w.make_people(),
+    )?;
+    let sites = steps.step(
+        "offline: a token whose PIN is in three shares; online: two tokens",
+        world,
+        |w| {
+            let rehearsals: Vec<_> = Ceremony::all().map(Ceremony::name).collect();
+            w.prepare_sites(&rehearsals)
+        },
+    )?;
+    let mut hold = |claim, ceremonies: &[Ceremony]| {
+        steps.step(claim, world, |w| {
+            let mut all = ceremonies.iter();
+            all.try_for_each(|ceremony| w.hold(&sites, ceremony))
+        })
+    };
+    hold(
+        "offline: the root's key and certificate (P-384)",
+        &Ceremony::ROOT,
+    )?;
+    hold(
+        "the access CA's key asks online, is certified offline, installed online",
+        &Ceremony::ACCESS_CA,
+    )?;
+    hold("the issuer's key goes the same way", &Ceremony::ISSUER)?;
+    let (audit, root) = steps.step(
+        "an auditor's one command finds every bundle good",
+        world,
+        |w| {
+            w.hand_out_certificates()?;
+            Ok((w.audit_ceremonies(&sites)?, w.read_aloud("root.pem")?))
+        },
+    )?;
+    tell(steps, &sites, &audit, &root);
+    Ok(())
+}
+
+/// What the auditor has seen.
+fn tell(steps: &Steps, sites: &Sites, audit: &Audit, root: &str) {
+    let Audit {
+        bundles,
+        steps: done,
+        carried,
+        exceptions,
+        officers,
+    } = audit;
+    let officers: Vec<_> = officers.iter().map(String::as_str).collect();
+    let exceptions = match exceptions {
+        0 => "none".to_owned(),
+        some => some.to_string(),
+    };
+    steps.say(&format!(
+        "     {bundles} bundles, {done} steps, each rehearsed and approved by two of {};\n     \
+         {carried} files that they read, each made in another of them; exceptions: {exceptions}",
+        officers.join(", ")
+    ));
+    let root = root.trim_end().replace("\n  ", "\n       ");
+    steps.say(&format!("     root.pem {root}"));
+    steps.say(&format!("     roster {}", sites.roster_hash()));
 }
 
 fn money(world: &mut World, steps: &mut Steps, ada: &Passenger) -> Result<(), DemoError> {

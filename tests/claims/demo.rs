@@ -14,12 +14,12 @@ use tempfile::TempDir;
 use crate::stage::eventually;
 
 /// Every demo wants the same ports first, so only one test runs a demo at a time.
-struct Turn {
+pub(crate) struct Turn {
     _lock: File,
 }
 
 impl Turn {
-    fn take() -> Self {
+    pub(crate) fn take() -> Self {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("demo.lock");
         let lock = File::create(path).unwrap();
         lock.lock().unwrap();
@@ -27,26 +27,30 @@ impl Turn {
     }
 }
 
-/// `target/debug/obol-demo`, beside this test's own folder.
-fn demo(folder: &Path) -> Command {
+/// A binary in `target/debug`, above this test's own folder.
+pub(crate) fn binary(name: &str) -> PathBuf {
     let here = env::current_exe().unwrap();
     let debug = here.ancestors().nth(2).unwrap();
-    let program = debug.join("obol-demo");
+    let program = debug.join(name);
     assert!(
         program.exists(),
         "no {}: run cargo build --workspace --bins",
         program.display()
     );
-    let mut command = Command::new(program);
+    program
+}
+
+fn demo(folder: &Path) -> Command {
+    let mut command = Command::new(binary("obol-demo"));
     command.arg("--dir").arg(folder).stdin(Stdio::null());
     command
 }
 
-fn once(folder: &Path) -> Output {
+pub(crate) fn once(folder: &Path) -> Output {
     demo(folder).arg("--once").output().unwrap()
 }
 
-fn held(output: &Output) -> (String, String) {
+pub(crate) fn held(output: &Output) -> (String, String) {
     let stdout = String::from_utf8(output.stdout.clone()).unwrap();
     let stderr = String::from_utf8(output.stderr.clone()).unwrap();
     assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");

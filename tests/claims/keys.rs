@@ -61,8 +61,8 @@ fn the_key_never_leaves_the_token() {
         .collect();
     assert_eq!(
         keys.len(),
-        7,
-        "issuer, platform, key daemon, bus, bank, two officers: {keys:?}"
+        9,
+        "issuer, platform, key daemon, bus, bank, three officers, a witness: {keys:?}"
     );
     for (path, key) in keys {
         let of_an_authority = key.windows(SECP384R1.len()).any(|part| part == SECP384R1);

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // clippy sees helpers of an integration test as no test
 
 mod caller;
+mod ceremonies;
 mod codes;
 mod crashes;
 mod demo;

@@ -6,22 +6,27 @@
     reason = "a world is a shell: it passes PATH and SOFTHSM2_CONF on"
 )]
 
+mod ceremonies;
 mod forger;
 mod passenger;
+mod people;
 mod ports;
 mod process;
 mod registry;
 mod scanner;
 mod services;
+mod sites;
 mod terminal;
 mod tokens;
 mod world;
 
+pub use ceremonies::{Audit, Ceremony};
 pub use forger::forge;
 pub use passenger::{Order, Passenger, StatementLine};
 pub use ports::Ports;
 pub use process::{Ran, Service, Tool, WorldError};
 pub use registry::LOG_ORIGIN;
 pub use scanner::Scanner;
+pub use sites::Sites;
 pub use terminal::{Network, Scan, Terminal};
 pub use world::World;

@@ -60,9 +60,15 @@ impl Tool {
         }
     }
 
-    /// The same, with these variables in its environment.
-    pub(crate) fn with(mut self, variables: &[(String, PathBuf)]) -> Self {
-        self.variables = variables.to_vec();
+    /// The same, with this variable in its environment, the last of a name being the one that counts.
+    pub(crate) fn with(mut self, name: &str, value: &Path) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same, with these variables.
+    pub(crate) fn with_all(mut self, variables: &[(String, PathBuf)]) -> Self {
+        self.variables.extend_from_slice(variables);
         self
     }
 
@@ -123,7 +129,19 @@ impl Tool {
     /// # Errors
     /// When it cannot be started or ends with another code: the error has its words.
     pub fn succeed<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Result<Ran, WorldError> {
-        let ran = self.run(arguments)?;
+        self.succeed_with_input(arguments, b"")
+    }
+
+    /// The same with `input` on standard input.
+    ///
+    /// # Errors
+    /// As for [`Tool::succeed`].
+    pub fn succeed_with_input<A: AsRef<OsStr>>(
+        &self,
+        arguments: &[A],
+        input: &[u8],
+    ) -> Result<Ran, WorldError> {
+        let ran = self.run_with_input(arguments, input)?;
         if ran.code == 0 {
             Ok(ran)
         } else {
@@ -202,7 +220,6 @@ impl Tool {
             .args(words)
             .args(arguments)
             .current_dir(&self.folder);
-        command.env("SOFTHSM2_CONF", self.folder.join("tokens/softhsm2.conf"));
         command.env("RUST_LOG", "info").env_remove("RUST_BACKTRACE");
         let variables = self.variables.iter();
         command.envs(variables.map(|(name, value)| (name, value)));

@@ -1,10 +1,10 @@
 use std::{fs, os::unix::fs::MetadataExt, sync::atomic::Ordering};
 
-use crate::{World, WorldError};
+use crate::{
+    World, WorldError,
+    people::{OFFICERS, ROSTER, key_of},
+};
 
-/// Two officers, who approve what this world asks for.
-const OFFICERS: [&str; 2] = ["alice", "bob"];
-const QUORUM: &str = "[quorum]\nactivate = 2\nunsuspend = 2\ncancel-destruction = 2\ndestroy = 2\n";
 pub(crate) const REGISTRY: &str = "keys.registry";
 /// What the platform remembers of the log as its witness.
 const WITNESSED: &str = "witnessed.checkpoint";
@@ -12,36 +12,38 @@ const WITNESSED: &str = "witnessed.checkpoint";
 pub const LOG_ORIGIN: &str = "kms.metro.example/audit";
 
 impl World {
-    /// Makes officers and a registry, and lets the issuer's key and the audit log's key sign.
+    /// Makes a registry of the officers, and lets the issuer's key and the audit log's key sign.
+    /// Officers who have held ceremonies are the registry's too; else they are made here.
     ///
     /// # Errors
     /// What `obol-kms` has said.
     pub fn make_registry(&self) -> Result<(), WorldError> {
-        let kms = self.tool("obol-kms");
-        let mut roster = String::new();
-        for officer in OFFICERS {
-            let key = format!("{officer}.key");
-            let keygen = ["officer", "keygen", "--name", officer, "--key", &key];
-            roster += &kms.succeed(&keygen)?.stdout;
+        if !self.path(ROSTER).exists() {
+            self.make_people()?;
         }
-        self.write("roster.toml", &(roster + QUORUM))?;
         // No terminal of this world has to hear of a key first.
         let times = ["--propagation", "0s", "--tail", "48h"];
-        let init = ["init", "--roster", "roster.toml"];
+        let init = ["init", "--roster", ROSTER];
         self.keys(&[&init[..], &times].concat())?;
-        let token = ["--token", "tokens/issuer.token.toml"];
-        let issuer = ["register", "--class", "issuer", "--label", "issuer-metro"];
-        let issuer = self.keys(&[&issuer[..], &token].concat())?;
+        let file = self.token_file("issuer");
+        let issuer = [
+            "register",
+            "--class",
+            "issuer",
+            "--label",
+            &self.issuer_label,
+        ];
+        let issuer = self.keys(&[&issuer[..], &["--token", &file]].concat())?;
         self.keys(&["certify", "--certificate", "issuer.pem"])?;
         self.activate(&issuer)?;
         self.make_folder("audit")?;
         let audit = ["generate", "--class", "audit", "--label", "audit"];
-        let file = format!("tokens/{}.token.toml", self.audit_token);
+        let file = self.token_file(&self.audit_token);
         let audit = self.keys(&[&audit[..], &["--token", &file]].concat())?;
         self.activate(&audit)
     }
 
-    /// Publishes a key and has both officers activate it.
+    /// Publishes a key and has two officers activate it.
     ///
     /// # Errors
     /// What `obol-kms` has said.
@@ -50,7 +52,7 @@ impl World {
         self.change(spki, "activate")
     }
 
-    /// Changes a key's state with the approvals of both officers.
+    /// Changes a key's state with the approvals of two officers.
     ///
     /// # Errors
     /// What `obol-kms` has said.
@@ -61,8 +63,8 @@ impl World {
         self.keys(&["request", spki, verb, "--out", &request])?;
         let mut act = vec![verb.to_owned(), spki.to_owned()];
         act.extend(["--reason", "as planned"].map(str::to_owned));
-        for officer in OFFICERS {
-            let (key, out) = (format!("{officer}.key"), format!("{verb}-{turn}.{officer}"));
+        for officer in &OFFICERS[..2] {
+            let (key, out) = (key_of(officer), format!("{verb}-{turn}.{officer}"));
             let approve = ["officer", "approve", "--request", &request, "--yes"];
             kms.succeed(&[&approve[..], &["--key", &key, "--out", &out]].concat())?;
             act.extend(["--approval".to_owned(), out]);
@@ -107,14 +109,17 @@ impl World {
         let options = &self.kms_options;
         let another = match self.audit_token.as_str() {
             "issuer" => String::new(),
-            name => format!("[[tokens]]\nfile = \"tokens/{name}.token.toml\"\nsessions = 1\n"),
+            name => {
+                let file = self.token_file(name);
+                format!("[[tokens]]\nfile = \"{file}\"\nsessions = 1\n")
+            }
         };
         Ok(format!(
             r#"socket = "kms.sock"
 registry = "{REGISTRY}"
 metrics = "unix:kms-metrics.sock"
 {options}[[tokens]]
-file = "tokens/issuer.token.toml"
+file = "{issuer}"
 {another}[[clients]]
 uid = {uid}
 role = "issuer"
@@ -123,6 +128,7 @@ name = "obol://issuer/main"
 folder = "audit"
 origin = "{LOG_ORIGIN}"
 {witness}"#,
+            issuer = self.token_file("issuer"),
             witness = self.witness_config()?,
         ))
     }
@@ -143,12 +149,6 @@ trust = "access.pem"
 interval_s = 1
 "#
         ))
-    }
-
-    fn make_folder(&self, name: &str) -> Result<(), WorldError> {
-        let path = self.path(name);
-        fs::create_dir(&path)
-            .map_err(|error| WorldError::new(format!("{}: {error}", path.display())))
     }
 
     /// Waits until the platform has cosigned so many leaves.

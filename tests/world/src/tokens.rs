@@ -18,7 +18,8 @@ impl World {
             .map(drop)
     }
 
-    /// Generates root CA, access CA and issuer key in their tokens and certifies them.
+    /// Generates root CA, access CA and issuer key in their tokens and certifies them, as a developer
+    /// does: without people. [`World::hold`] is the way with them.
     ///
     /// # Errors
     /// What `obol-kms` has said.
@@ -118,7 +119,8 @@ platform_url = "https://localhost:{platform}"
     /// # Errors
     /// What `obol-kms` has said.
     pub fn certify(&self, profile: &str, request: &str, out: &str) -> Result<(), WorldError> {
-        let authority = ["--ca", "access.pem", "--token", "tokens/access.token.toml"];
+        let token = self.token_file("access");
+        let authority = ["--ca", "access.pem", "--token", &token];
         let asked = [
             "certify",
             "--profile",

@@ -25,6 +25,10 @@ pub struct World {
     variables: Vec<(String, PathBuf)>,
     pub(crate) changes: AtomicU32,
     pub(crate) audit_token: String,
+    /// The folder of the tokens that the services use.
+    pub(crate) tokens: String,
+    /// The issuer key's label in its token.
+    pub(crate) issuer_label: String,
     _reservation: Reservation,
 }
 
@@ -55,6 +59,8 @@ impl World {
             variables: Vec::new(),
             changes: AtomicU32::new(0),
             audit_token: "issuer".to_owned(),
+            tokens: "tokens".to_owned(),
+            issuer_label: format!("issuer-{OPERATOR}"),
             _reservation: Reservation::of(ports)?,
         })
     }
@@ -89,7 +95,10 @@ impl World {
     /// A shipped binary, run in the world's folder.
     #[must_use]
     pub fn tool(&self, name: &str) -> Tool {
-        Tool::new(name, &self.folder).with(&self.variables)
+        let configuration = self.path(&format!("{}/softhsm2.conf", self.tokens));
+        Tool::new(name, &self.folder)
+            .with("SOFTHSM2_CONF", &configuration)
+            .with_all(&self.variables)
     }
 
     /// Every program that is started from now on has this variable in its environment.
@@ -157,6 +166,17 @@ impl World {
     fn books(&self, command: &str) -> Result<Ran, WorldError> {
         self.tool("obol-platform")
             .succeed(&[command, "--config", "platform.toml"])
+    }
+
+    /// The file of a token that the services use.
+    pub(crate) fn token_file(&self, token: &str) -> String {
+        format!("{}/{token}.token.toml", self.tokens)
+    }
+
+    pub(crate) fn make_folder(&self, name: &str) -> Result<(), WorldError> {
+        let path = self.path(name);
+        fs::create_dir(&path)
+            .map_err(|error| WorldError::new(format!("{}: {error}", path.display())))
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
