@@ -47,8 +47,13 @@ interop: .venv
 	cargo build --locked --workspace --bins
 	$(PYTHON) -m pytest -q tests/interop
 
+# In a folder of a new name each time: cargo keeps what it unpacked from the same folder before, and
+# builds that instead of what is packed now.
 package:
-	cargo package --locked --allow-dirty --quiet $(addprefix -p ,$(SDK))
+	rm -rf target/packages-*
+	cargo package --locked --allow-dirty --quiet --target-dir target/packages-$(shell date +%s) \
+		$(addprefix -p ,$(SDK))
+	rm -rf target/packages-*
 
 bench: setup-demo
 	cargo bench --locked -p obol-bench --bench verify
