@@ -3,14 +3,25 @@
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
+use obol_kms_client::SpkiId;
 
 use crate::error::CallError;
 use crate::gate::Outage;
 use crate::keys::{FindError, Key};
 use crate::pool::PoolError;
 use crate::public_key::{Curve, PublicKey};
-use crate::template::{PAIR_ID_LEN, Template, UnfitKey};
+use crate::template::{PAIR_ID_LEN, Template, UnfitKey, cka_name, value_of};
 use crate::token::Token;
+
+/// What a private key's token says of where it was born and whether it was ever open.
+const BIRTH: [AttributeType; 6] = [
+    AttributeType::Local,
+    AttributeType::Sensitive,
+    AttributeType::AlwaysSensitive,
+    AttributeType::Extractable,
+    AttributeType::NeverExtractable,
+    AttributeType::KeyGenMechanism,
+];
 
 /// Why no key pair was made. Whatever the token had begun is destroyed again.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +68,26 @@ impl Token {
             Ok::<_, GenerateError>(public)
         })?;
         Ok(self.key(public.spki_id())?)
+    }
+
+    /// What the token says of a private key's birth, attribute by attribute, read back now. The
+    /// nearest to an attestation that PKCS#11 has: the token's word, signed by nobody. An attribute
+    /// that the module does not give is `not given`.
+    ///
+    /// # Errors
+    /// [`GenerateError`]: the key is not there, or a call failed.
+    pub fn birth_attributes(&self, id: SpkiId) -> Result<Vec<(String, String)>, GenerateError> {
+        let handle = self.handle(id).ok_or(FindError::Missing(id))?;
+        let found = self.write(|session, _| {
+            let found = session.get_attributes(handle, &BIRTH);
+            found.map_err(|error| GenerateError::Call(error.into()))
+        })?;
+        let said = BIRTH.iter().map(|kind| {
+            let found = found.iter().find(|one| one.attribute_type() == *kind);
+            let value = found.map_or_else(|| "not given".to_owned(), value_of);
+            (cka_name(*kind), value)
+        });
+        Ok(said.collect())
     }
 
     /// Destroys a pair that was generated a moment ago and whose certificate could not be made, so

@@ -73,6 +73,41 @@ impl Token {
     }
 }
 
+impl Token {
+    /// Every record whose name begins with `prefix`, as (rest of the name, value), in no order.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn recorded_all(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, RecordError> {
+        self.write(|session, _| {
+            let all = [
+                Attribute::Class(ObjectClass::DATA),
+                Attribute::Application(APPLICATION.to_vec()),
+            ];
+            let mut records = Vec::new();
+            for object in session.find_objects(&all).map_err(CallError::from)? {
+                let wanted = [AttributeType::Label, AttributeType::Value];
+                let found = session
+                    .get_attributes(object, &wanted)
+                    .map_err(CallError::from)?;
+                let (mut name, mut bytes) = (None, None);
+                for attribute in found {
+                    match attribute {
+                        Attribute::Label(label) => name = String::from_utf8(label).ok(),
+                        Attribute::Value(value) => bytes = Some(value),
+                        _ => {}
+                    }
+                }
+                let rest = name.as_deref().and_then(|name| name.strip_prefix(prefix));
+                if let (Some(rest), Some(bytes)) = (rest, bytes) {
+                    records.push((rest.to_owned(), bytes));
+                }
+            }
+            Ok(records)
+        })
+    }
+}
+
 fn read(session: &Session, name: &str) -> Result<Option<Vec<u8>>, RecordError> {
     let found = session
         .find_objects(&selector(name))

@@ -53,7 +53,7 @@ pub use waiver::{
 pub const PEM_MAX: usize = 64 * 1024;
 const SECONDS_PER_DAY: u32 = 86_400;
 /// Certificates begin this much earlier, so that a slightly slow clock believes a fresh one.
-const BACKDATE_S: u32 = 60;
+pub const BACKDATE_S: u32 = 60;
 
 /// One certificate, DER.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,6 +150,13 @@ impl Certificate {
         let x509 = self.parse().ok()?;
         let name = x509.subject().iter_common_name().next()?;
         name.as_str().ok().map(str::to_owned)
+    }
+
+    /// Serial number, lower-case hexadecimal; `None` if the certificate cannot be read.
+    #[must_use]
+    pub fn serial(&self) -> Option<String> {
+        let x509 = self.parse().ok()?;
+        Some(data_encoding::HEXLOWER.encode(x509.raw_serial()))
     }
 
     pub(crate) fn parse(&self) -> Result<X509Certificate<'_>, NotACertificate> {

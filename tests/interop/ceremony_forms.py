@@ -10,7 +10,7 @@ import tomllib
 
 import cbor2
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
@@ -206,7 +206,8 @@ class Plan:
         self.hash = sha256(canonical(value))
 
     def _environment(self, value):
-        table(value, ["module_sha256", "tool_sha256"], "environment", ["tokens"])
+        table(value, ["module_sha256", "tool_sha256"], "environment", ["tokens", "audit"])
+        self.audit = LogKey(value["audit"]) if "audit" in value else None
         self.module = bytes.fromhex(text(value["module_sha256"], HEX, "module_sha256"))
         self.tool = bytes.fromhex(text(value["tool_sha256"], HEX, "tool_sha256"))
         found = tables(value.get("tokens", []), 4, "tokens")
@@ -264,6 +265,59 @@ class Plan:
         replaces = ["replaces" in step for step in self.steps]
         need(not any(replaces) or self.act == "issuer-rotation", "replaces in another act")
         need(self.act != "issuer-rotation" or all(replaces), "a rotation replaces nothing")
+
+
+class LogKey:
+    """The public key of an audit log: audit-log.md section 1."""
+
+    def __init__(self, line):
+        need(type(line) is str and line.count("+") >= 2, "audit is no NAME+KEYID+BASE64")
+        self.name, self.id, written = line.split("+", 2)
+        try:
+            data = base64.b64decode(written, validate=True)
+            self.key = serialization.load_der_public_key(data[1:])
+        except ValueError:
+            raise Bad("audit is no public key") from None
+        need(re.fullmatch(r"[^\s+]{1,255}", self.name), "audit has no name")
+        need(data[:1] == b"\x02" and isinstance(self.key, ec.EllipticCurvePublicKey)
+             and self.key.curve.name == "secp256r1", "audit is no P-256 key")
+        need(self.id == sha256(data[1:])[:4].hex(), "audit has another key id")
+
+    def head(self, note):
+        """Size and root of a checkpoint that this key signed (C2SP signed-note, tlog-checkpoint)."""
+        try:
+            body, lines = note.decode().split("\n\n", 1)
+        except ValueError:
+            raise Bad("not a signed note") from None
+        need(lines.endswith("\n"), "not a signed note")
+        good = [self._signed(line, body + "\n") for line in lines[:-1].split("\n")]
+        need(any(good), "not signed by the log's key")
+        origin, size, root, *_ = [*body.split("\n"), "", ""]
+        need(origin == self.name, "a checkpoint of another log")
+        need(re.fullmatch(r"0|[1-9][0-9]*", size), "a size that is no number")
+        return int(size), decoded(root, 32)
+
+    def _signed(self, line, text):
+        """Whether it is this key's line; a line of the key that does not verify is refused."""
+        found = re.fullmatch("\u2014 (\\S+) (\\S+)", line)
+        need(found, "a line that is no signature")
+        signature = decoded(found[2])
+        if found[1] != self.name or signature[:4].hex() != self.id:
+            return False
+        try:
+            self.key.verify(signature[4:], text.encode(), ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature:
+            raise Bad("the log's signature does not verify") from None
+        return True
+
+
+def decoded(text, size=None):
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError:
+        raise Bad("not base64") from None
+    need(size is None or len(data) == size, "of another length")
+    return data
 
 
 class Approval:

@@ -1,46 +1,120 @@
-"""What steps wrote against what the plan says: certificates, requests, revocation lists.
+"""What steps wrote and showed against what the plan says: every fact is told again from the files.
 
 docs/spec/ceremony.md section 7 and docs/certificate-policy.md, with PyPI `cryptography`. The lints
 of policies/lints.toml are not repeated here, nor what a token alone could show.
 """
 
+import base64
+import datetime
 import hashlib
+import json
+import re
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ceremony_forms import Bad, need
+from securesystemslib.formats import encode_canonical
+
+from ceremony_forms import Bad, Roster, decode, need
 
 ISSUER_PURPOSE = "1.3.6.1.4.1.59999.1.1"
 CURVES = {"secp256r1": "P-256", "secp384r1": "P-384"}
 
 
-def check(step, facts, keys, files):
+PROFILES = {"certify-root": "root", "certify-access-ca": "access-ca", "certify-issuer": "issuer"}
+BACKDATED_S = 60
+BIRTH = [("CKA_LOCAL", "true"), ("CKA_SENSITIVE", "true"), ("CKA_ALWAYS_SENSITIVE", "true"),
+         ("CKA_EXTRACTABLE", "false"), ("CKA_NEVER_EXTRACTABLE", "true")]
+MECHANISM = "CKA_KEY_GEN_MECHANISM"
+HEX = re.compile(r"[0-9a-f]{64}\Z")
+
+
+def check(step, facts, keys, files, lasted):
     """`keys` are those that steps before have shown, by token and label; `files` by name."""
     try:
-        examine(step, facts, keys, files)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        wanted = examine(step, facts, keys, files, lasted)
+    except (ValueError, TypeError, KeyError, UnsupportedAlgorithm) as error:
         # What cryptography parses late: keys and extensions of certificates.
         raise Bad(f"not readable: {error}") from None
+    need(facts == wanted, f"it shows {facts}, wanted {wanted}")
 
 
-def examine(step, facts, keys, files):
+def examine(step, facts, keys, files, lasted):
+    """The facts that the step must have shown."""
     kind = step["do"]
     if kind == "generate-key":
-        keys[step["token"], step["label"]] = facts.get("new spki")
-    elif kind in ["certify-root", "certify-access-ca", "certify-issuer"]:
-        certified(step, keys, files)
-    elif kind == "request":
-        request = read(x509.load_pem_x509_csr, files[step["out"]])
-        need(request.is_signature_valid, "the request's signature does not verify")
-        need(common_name(request) == step["common_name"], "the request names another subject")
-        need(keys.get((step["token"], step["key"])) == spki(request), "the request has another key")
-    elif kind == "install":
-        installed(step, files)
-    elif kind == "issue-crl":
-        revoked(step, files)
+        said = dict(facts)
+        need(HEX.match(said["new spki"]), "it names no key")
+        need(said[MECHANISM] in ["CKM_EC_KEY_PAIR_GEN", "not given"], "another mechanism")
+        keys[step["token"], step["label"]] = said["new spki"]
+        return [("label", step["label"]), ("curve", step["curve"]), *BIRTH,
+                (MECHANISM, said[MECHANISM]), ("new spki", said["new spki"])]
+    if kind in PROFILES:
+        return certified(step, keys, files, lasted)
+    if kind == "request":
+        return requested(step, keys, files)
+    if kind == "install":
+        return installed(step, files)
+    if kind == "issue-crl":
+        return revoked(step, files, lasted)
+    if kind == "sign-tuf":
+        return tuf(step, files)
+    if kind == "destroy-key":
+        return [("label", step["key"]), ("new spki", step["spki"])]
+    return replaced(step, files)
+
+
+def requested(step, keys, files):
+    request = read(x509.load_pem_x509_csr, files[step["out"]])
+    need(request.is_signature_valid, "the request's signature does not verify")
+    need(common_name(request) == step["common_name"], "the request names another subject")
+    need(keys.get((step["token"], step["key"])) == spki(request), "the request has another key")
+    return [("subject", common_name(request)), ("curve", CURVES[request.public_key().curve.name]),
+            ("new spki", spki(request))]
+
+
+def replaced(step, files):
+    change = decode(files[step["out"]], "the change")
+    need(change[2] == files[step["next"]], "the change is to another roster")
+    roster = Roster(files[step["next"]])
+    return [("roster", roster.hash.hex()), ("officers", " ".join(name for name, _ in roster.officers))]
+
+
+def tuf(step, files):
+    made = json.loads(files[step["out"]])
+    need(set(made) == {"keyid", "sig", "spki", "version"}, "not a signature's members")
+    metadata = json.loads(files[step["metadata"]])
+    public = serialization.load_der_public_key(base64.b64decode(made["spki"], validate=True))
+    pem = public.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+    key = {"keytype": "ecdsa", "scheme": "ecdsa-sha2-nistp256", "keyval": {"public": pem}}
+    need(made["keyid"] == hashlib.sha256(encode_canonical(key).encode()).hexdigest(), "another keyid")
+    try:
+        public.verify(bytes.fromhex(made["sig"]), encode_canonical(metadata).encode(),
+                      ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        raise Bad("the signature does not verify") from None
+    need(metadata["_type"] == step["role"], "metadata of another role")
+    need(made["version"] == metadata["version"], "another version")
+    need(made["version"] > step.get("above", 0), "a version that jumps past nothing")
+    return [("role", step["role"]), ("new version", str(made["version"])), ("new keyid", made["keyid"])]
+
+
+def shown(certificate, profile):
+    """The facts of a certificate."""
+    lasts = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    serial = certificate.serial_number
+    octets = serial.to_bytes(serial.bit_length() // 8 + 1)
+    return [("profile", profile), ("subject", common_name(certificate)), ("days", str(lasts.days)),
+            ("new spki", spki(certificate)), ("new serial", octets.hex()),
+            ("new sha256", hashlib.sha256(der).hexdigest())]
+
+
+def within(lasted, time):
+    need(lasted[0] <= time.timestamp() <= lasted[1], "it was not signed while the step lasted")
 
 
 def read(reader, data):
@@ -69,14 +143,16 @@ def issued(certificate, issuer):
         raise Bad("the certificate is not issued and signed by its CA") from None
 
 
-def certified(step, keys, files):
+def certified(step, keys, files, lasted):
     certificate = read(x509.load_pem_x509_certificate, files[step["out"]])
     own = step["do"] == "certify-root"
     issuer = certificate if own else read(x509.load_pem_x509_certificate, files[step["ca"]])
     issued(certificate, issuer)
     need(common_name(certificate) == step["common_name"], "another subject")
-    lasts = certificate.not_valid_after_utc - certificate.not_valid_before_utc
-    need(0 <= lasts.total_seconds() - 86400 * step["days"] <= 60, "not as many days as planned")
+    made = certificate.not_valid_before_utc + datetime.timedelta(seconds=BACKDATED_S)
+    lasts = certificate.not_valid_after_utc - made
+    need(lasts == datetime.timedelta(days=step["days"]), "not as many days as planned")
+    within(lasted, made)
     need(certificate.not_valid_after_utc <= issuer.not_valid_after_utc, "it outlives its CA")
     if own:
         need(keys.get((step["token"], step["key"])) == spki(certificate), "another key")
@@ -89,6 +165,10 @@ def certified(step, keys, files):
         before = read(x509.load_pem_x509_certificate, files[step["replaces"]])
         issued(before, issuer)
         need(spki(before) != spki(certificate), "the key it should replace")
+    facts = shown(certificate, PROFILES[step["do"]])
+    if step["do"] == "certify-issuer":
+        facts += [("operator", step["operator"]), ("classes", " ".join(map(str, step["classes"])))]
+    return facts
 
 
 def profile(kind, certificate):
@@ -125,9 +205,11 @@ def installed(step, files):
     need(spki(request) == spki(certificate), "the certificate has another key than the request")
     out = read(x509.load_pem_x509_certificate, files[step["out"]])
     need(out == certificate, "what was installed is another certificate")
+    signs = extension(out, x509.KeyUsage).digital_signature
+    return shown(out, "issuer" if signs else "access-ca")
 
 
-def revoked(step, files):
+def revoked(step, files, lasted):
     one = read(revocation_list, files[step["out"]])
     ca = read(x509.load_pem_x509_certificate, files[step["ca"]])
     need(one.issuer == ca.subject, "the list has another issuer")
@@ -145,6 +227,10 @@ def revoked(step, files):
         wanted.add(gone.serial_number)
     need({entry.serial_number for entry in one} == wanted, "the list has other entries")
     need(crl_number(one) == number, "the list's number does not follow")
+    within(lasted, one.last_update_utc)
+    der = one.public_bytes(serialization.Encoding.DER)
+    return [("new number", str(number)), ("new entries", str(len(step.get("revoke", [])))),
+            ("new sha256", hashlib.sha256(der).hexdigest())]
 
 
 def revocation_list(data):

@@ -10,7 +10,7 @@ class Transcript:
     def __init__(self, data):
         need(len(data) <= TRANSCRIPT_LIMIT, "more than 4 MiB")
         self.data, self.head, self.number, self.time, self.first_time = data, ZEROS, 0, 0, None
-        self.begun, self.done, self.closed = None, [], None
+        self.begun, self.done, self.closed, self.lasted = None, [], None, []
         self.exceptions, self.people, self.resumed = [], [], []
         at = 0
         while at < len(data):
@@ -36,12 +36,13 @@ class Transcript:
         need(is_bytes(body[3]) and body[3] == self.head, "it does not follow the event before")
         need(is_uint(body[4], 2**32) and body[4] >= self.time, "its time is before the last")
         need(self.closed is None, "it comes after the end")
+        self.body_time = body[4]
         self._content(body[5])
         need(self.number == 0 or body[1] == self.id, "it is another ceremony's")
         for role, key, signature in zip(["executor", "witness"], self.people[-1], value[1:]):
             need(signed_by(key, value[0], signature), f"the signature of the {role} does not verify")
         if self.number == 0:
-            self.id, self.first_time = body[1], body[4]
+            self.id, self.first_time, self.opening = body[1], body[4], sha256(event)
         self.time, self.head, self.number = body[4], sha256(event), self.number + 1
         return at + 4 + length
 
@@ -76,15 +77,15 @@ class Transcript:
     def _begun(self, step):
         need(self.begun is None and is_uint(step) and step == len(self.done),
              "a step out of its order")
-        self.begun = step
+        self.begun, self.began = step, self.body_time
 
     def _done(self, step, facts, files):
         need(is_uint(step) and step == self.begun, "a step is done that was not begun")
         need(type(facts) is list and all(
             type(one) is list and len(one) == 2 and all(type(part) is str for part in one)
             for one in facts), "facts are not of their form")
-        need(len({name for name, _ in facts}) == len(facts), "a fact stands twice")
-        self.done.append((dict(facts), listed(files)))
+        self.done.append(([tuple(fact) for fact in facts], listed(files)))
+        self.lasted.append((self.began, self.body_time))
         self.begun = None
 
     def _exception(self, words):

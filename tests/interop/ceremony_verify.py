@@ -10,6 +10,7 @@ import pathlib
 import sys
 
 import ceremony_steps
+from ceremony_around import before_and_after, followed, span
 from ceremony_forms import ZEROS, Approval, Bad, Plan, Roster, decode, is_bytes, need, sha256
 from ceremony_transcript import Transcript
 
@@ -53,6 +54,7 @@ class Verifier:
             self._approvals(record, plan, roster)
         self._last(record, plan)
         self._steps(record, plan)
+        self._around(record, plan)
         return self
 
     def _read(self, code, path, reader):
@@ -91,6 +93,7 @@ class Verifier:
         wanted = {"plan.toml", "rosters/0.toml", "rehearsal.transcript"}
         wanted |= {f"inputs/{name}" for name in plan.inputs}
         wanted |= {"last.transcript"} if plan.since else set()
+        wanted |= before_and_after(plan)[0]
         for path in sorted(wanted - set(record.files)):
             self.problem("FILE_MISSING", path, "the first event does not name it")
         for path in record.files:
@@ -152,8 +155,9 @@ class Verifier:
         if last.head != plan.since or last.mode != 1 or last.closed is None:
             self.problem("LAST_REFUSED", "last.transcript", "not the ceremony that the plan names")
             return
-        befores = [facts for facts, _ in last.done]
+        befores = [dict(facts) for facts, _ in last.done]
         for number, (facts, _) in enumerate(record.done, 1):
+            facts = dict(facts)
             before = befores[number - 1] if number <= len(befores) else {}
             for name in sorted(facts.keys() | before.keys()):
                 differs = facts.get(name) != before.get(name)
@@ -165,12 +169,28 @@ class Verifier:
         keys = {}
         files = {path.split("/", 1)[1]: data for path, data in self.content.items()
                  if path.startswith(("inputs/", "outputs/"))}
-        for number, (step, (facts, _)) in enumerate(zip(plan.steps, record.done), 1):
+        done = zip(plan.steps, record.done, record.lasted)
+        for number, (step, (facts, _), lasted) in enumerate(done, 1):
             needed = [step[key] for key in ["out", "ca", "request", "certificate", "replaces",
-                                            "previous"] if key in step]
+                                            "previous", "metadata", "next"] if key in step]
             if all(name in files for name in needed + step.get("revoke", [])):
                 self.attempt("STEP_REFUSED", f"step {number}", ceremony_steps.check, step, facts,
-                             keys, files)
+                             keys, files, lasted)
+
+    def _around(self, record, plan):
+        meanwhile = set()
+        for name in plan.tokens:
+            paths = [f"tokens/{name}.before", f"tokens/{name}.after"]
+            if all(path in self.content for path in paths):
+                both = [self.content[path] for path in paths]
+                found = self.attempt("RECORDS_REFUSED", paths[1], followed, *both, record.id,
+                                     record.opening)
+                meanwhile |= found or set()
+        self.exceptions = self.exceptions + [
+            (record.number, f"ceremony {one.hex()} began meanwhile") for one in sorted(meanwhile)]
+        both = [self.content.get(path) for path in ["audit/before", "audit/after"]]
+        if plan.audit is not None and None not in both:
+            self.attempt("AUDIT_REFUSED", "audit", span, plan.audit, *both)
 
 
 def not_whole(record, plan):
@@ -180,7 +200,10 @@ def not_whole(record, plan):
     for step, (_, files) in zip(plan.steps, record.done):
         if list(files) != ([f"outputs/{step['out']}"] if "out" in step else []):
             return "a step wrote other files than the plan says"
-    return None if record.closed == record.outputs() else "it closes with other outputs"
+    ends = before_and_after(plan)[1]
+    if {path: one for path, one in record.closed.items() if path not in ends} != record.outputs():
+        return "it closes with other outputs"
+    return None if ends <= record.closed.keys() else "it closes without what was after it"
 
 
 def rehearsed(one, record, plan, roster):

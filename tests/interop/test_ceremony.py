@@ -127,6 +127,7 @@ class Forger:
         self.bundle = bundle
         keys = {path.stem: path for path in made[0].glob("*.key")}
         self.keys = {public(key): key for key in map(private, keys.values())}
+        self.renew_records = True
         self.bodies, data = [], (bundle / "transcript").read_bytes()
         while data:
             end = 4 + int.from_bytes(data[:4])
@@ -141,22 +142,33 @@ class Forger:
     def contents(self):
         return [body[5] for body in self.bodies]
 
-    def relist(self):
+    def relist(self, contents=None):
         """Hashes of all named files as they are now."""
-        lists = [content[-1] for content in self.contents if content[0] in [0, 2, 5]]
+        lists = [content[-1] for content in contents or self.contents if content[0] in [0, 2, 5]]
         for files in lists:
             for one in files:
                 if (self.bundle / one[0]).exists():
                     one[1] = sha256((self.bundle / one[0]).read_bytes())
+
+    def records(self, ceremony, opening):
+        """What the tokens would remember had the ceremony begun with this event."""
+        for before in (self.bundle / "tokens").glob("*.before"):
+            records = {**dict(cbor2.loads(before.read_bytes())), ceremony: opening}
+            after = cbor2.dumps([list(one) for one in sorted(records.items())])
+            before.with_suffix(".after").write_bytes(after)
+        self.relist(self.contents[1:])
 
     def write(self):
         head, data, people = ZEROS, b"", ()
         for number, body in enumerate(self.bodies):
             body[2], body[3] = number, head
             people = body[5][8:10] if body[5][0] == 0 else people
+            people = body[5][3:5] if body[5][0] == 4 else people
             signed = cbor2.dumps(body, canonical=True)
             event = cbor2.dumps([signed, *[sign(self.keys[key], signed) for key in people]])
             head, data = sha256(event), data + len(event).to_bytes(4) + event
+            if number == 0 and self.renew_records:
+                self.records(body[1], head)
         (self.bundle / "transcript").write_bytes(data)
 
 
@@ -275,13 +287,28 @@ def a_file_that_no_ceremony_has(forger):
 
 
 def an_end_without_outputs(forger):
-    forger.contents[-1][1].clear()
+    named = forger.contents[-1][1]
+    named[:] = [one for one in named if not one[0].startswith("outputs/")]
+
+
+def an_end_without_records(forger):
+    named = forger.contents[-1][1]
+    named[:] = [one for one in named if not one[0].startswith("tokens/")]
+
+
+def a_token_that_knows_another_first_event(forger):
+    forger.renew_records = False
+    a_comment_in_the_plan(forger)
+
+
+def an_opening_without_records(forger):
+    forger.opened[10] = [one for one in forger.opened[10] if not one[0].startswith("tokens/")]
 
 
 GOOD = [a_comment_in_the_plan, an_exception]
 BENT = {
     another_title: {"OPENED_OTHER", "REHEARSAL_REFUSED", "APPROVAL_REFUSED", "STEP_REFUSED"},
-    no_end: {"NOT_CLOSED"},
+    no_end: {"NOT_CLOSED", "FILE_UNKNOWN"},
     nothing_done: {"NOT_CLOSED", "FILE_UNKNOWN", "STEP_REFUSED"},
     a_step_begun_twice: {"TRANSCRIPT_REFUSED"},
     an_event_after_the_end: {"TRANSCRIPT_REFUSED"},
@@ -301,6 +328,9 @@ BENT = {
     an_approval_twice: {"APPROVAL_REFUSED"},
     a_file_that_no_ceremony_has: {"FILE_UNKNOWN"},
     an_end_without_outputs: {"NOT_CLOSED"},
+    an_end_without_records: {"NOT_CLOSED", "FILE_UNKNOWN"},
+    an_opening_without_records: {"FILE_MISSING", "FILE_UNKNOWN"},
+    a_token_that_knows_another_first_event: {"RECORDS_REFUSED"},
 }
 
 
@@ -314,3 +344,45 @@ def test_transcripts_signed_anew_are_judged_alike(made, copy, name, bend):
     codes = agreed(forger.bundle, made[1], bend.__name__)
     assert codes <= BENT.get(bend, set())
     assert bool(codes) == (bend in BENT)
+
+
+def lies(facts):
+    """Each way to tell one thing otherwise, with a name."""
+    for place, (name, value) in enumerate(facts):
+        others = [value + "0", value[:-1], ("1" if value[:1] != "1" else "2") + value[1:]]
+        for other in others:
+            yield f"{name} {other}", [*facts[:place], [name, other], *facts[place + 1:]]
+        yield f"without {name}", facts[:place] + facts[place + 1:]
+        yield f"{name} under another name", [*facts[:place], ["also " + name, value],
+                                             *facts[place + 1:]]
+    yield "one more", [*facts, ["new moon", "yes"]]
+    yield "another order", facts[::-1]
+
+
+def judge_lies(made, copied):
+    """A cheating executor and a cheating witness sign what no step has shown."""
+    told = 0
+    for number, content in enumerate(Forger(made, copied).contents):
+        if content[0] != 2:
+            continue
+        for name, facts in lies(content[2]):
+            forger = Forger(made, copied)
+            forger.contents[number][2] = facts
+            good = (forger.bundle / "transcript").read_bytes()
+            forger.write()
+            binary, other = verdicts(copied, made[1])
+            # A key that was told otherwise is missed where the key is used.
+            for problems in [binary["problems"], other.problems]:
+                found = [(one["code"], one["place"]) for one in problems]
+                steps = [f"step {content[1] + 1}", f"step {content[1] + 2}"]
+                assert found, name
+                assert all(one[0] == "STEP_REFUSED" and one[1] in steps for one in found), (name, found)
+            (forger.bundle / "transcript").write_bytes(good)
+            told += 1
+    return told
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_a_fact_that_executor_and_witness_tell_otherwise_is_refused_at_its_step(made, copy, name):
+    bundle = copy(name)
+    assert judge_lies(made, bundle) > 20

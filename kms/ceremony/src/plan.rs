@@ -3,6 +3,7 @@ pub mod step;
 
 use std::collections::BTreeSet;
 
+use obol_log::{LogKey, VkeyError};
 use serde::Deserialize;
 
 use crate::act::Act;
@@ -42,6 +43,8 @@ pub struct Environment {
     pub tool: Hash,
     /// The tokens.
     pub tokens: Vec<PlanToken>,
+    /// Key of the audit log of the daemon that serves the tokens, if one does.
+    pub audit: Option<LogKey>,
 }
 
 /// A token of the plan.
@@ -100,6 +103,9 @@ pub enum InvalidPlan {
         /// What was given.
         found: String,
     },
+    /// The key of the audit log is none.
+    #[error("audit is no key NAME+KEYID+BASE64: {0}")]
+    Audit(#[from] VkeyError),
     /// Too many of them, or none.
     #[error("{found} {what}, wanted {least} to {most}")]
     Count {
@@ -163,6 +169,8 @@ struct RawPlan {
 struct RawEnvironment {
     module_sha256: String,
     tool_sha256: String,
+    /// `NAME+KEYID+BASE64`.
+    audit: Option<String>,
     #[serde(default)]
     tokens: Vec<PlanToken>,
 }
@@ -435,6 +443,7 @@ fn environment(raw: &RawEnvironment) -> Result<Environment, InvalidPlan> {
         module: hash("module_sha256", &raw.module_sha256)?,
         tool: hash("tool_sha256", &raw.tool_sha256)?,
         tokens: raw.tokens.clone(),
+        audit: raw.audit.as_deref().map(LogKey::from_vkey).transpose()?,
     })
 }
 

@@ -403,6 +403,27 @@ impl Transcript {
         })
     }
 
+    /// When a step was begun, when it was done, and what it gave; `None` if it is not done.
+    #[must_use]
+    pub fn step(&self, wanted: u32) -> Option<(UnixTime, UnixTime, &Outcome)> {
+        let begun = self.begun(wanted)?;
+        self.entries
+            .iter()
+            .find_map(|(time, content)| match content {
+                Content::Done { step, outcome } if *step == wanted => Some((begun, *time, outcome)),
+                _ => None,
+            })
+    }
+
+    /// When a step was begun.
+    #[must_use]
+    pub fn begun(&self, wanted: u32) -> Option<UnixTime> {
+        let is_it =
+            |content: &Content| matches!(content, Content::Begun { step } if *step == wanted);
+        let found = self.entries.iter().find(|(_, content)| is_it(content));
+        found.map(|(time, _)| *time)
+    }
+
     /// Whether everybody who signed stands on the roster in that role.
     ///
     /// # Errors

@@ -4,9 +4,11 @@ use obol_credential::UnixTime;
 use obol_kms_registry::RosterHash;
 
 use crate::approval::{Approval, authorise};
+use crate::audit::{AuditSpan, audit_span};
 use crate::event::{Content, FileHash, Mode, Outcome};
 use crate::hash::Hash;
 use crate::plan::{Plan, Step};
+use crate::records::{RecordsRefused, TokenRecords};
 use crate::rehearsal::{Rehearsed, differences};
 use crate::rosters::RosterChain;
 use crate::transcript::{Next, Transcript};
@@ -17,25 +19,58 @@ const PLAN: &str = "plan.toml";
 const TRANSCRIPT: &str = "transcript";
 const REHEARSAL: &str = "rehearsal.transcript";
 const LAST: &str = "last.transcript";
+/// The audit log's checkpoint before, a signed note.
+pub const AUDIT_BEFORE: &str = "audit/before";
+/// Its checkpoint after, behind the proof that it continues the one before.
+pub const AUDIT_AFTER: &str = "audit/after";
 const FIRST_ROSTER: &str = "rosters/0.toml";
 
 /// The files of a bundle by their path in it (docs/spec/ceremony.md section 6).
 pub type Bundle = BTreeMap<String, Vec<u8>>;
 
-/// Who knows what a step's files must be: certificates, lists, signatures.
+/// Who knows what a step's files and facts must be: certificates, lists, signatures.
 pub trait Examiner {
-    /// Examines what `step` gave, as of `at`. `file` gives a file of the step by its name in the plan.
+    /// Examines what a step gave.
     ///
     /// # Errors
     /// What is wrong, in words.
-    fn examine(
-        &self,
-        plan: &Plan,
-        step: &Step,
-        outcome: &Outcome,
-        file: &dyn Fn(&str) -> Option<Vec<u8>>,
-        at: UnixTime,
-    ) -> Result<(), String>;
+    fn examine(&self, shown: &Shown<'_>) -> Result<(), String>;
+}
+
+/// A step that was done, and all that it rests on.
+pub struct Shown<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The step, from 0.
+    pub number: usize,
+    /// What each step gave, from the first to this one.
+    pub outcomes: &'a [&'a Outcome],
+    /// Gives a file of the step by its name in the plan.
+    pub file: &'a dyn Fn(&str) -> Option<Vec<u8>>,
+    /// When it was begun.
+    pub begun: UnixTime,
+    /// When it was done.
+    pub done: UnixTime,
+}
+
+impl<'a> Shown<'a> {
+    /// The step, as the plan has it.
+    ///
+    /// # Panics
+    /// If the plan has no such step.
+    #[must_use]
+    pub fn step(&self) -> &'a Step {
+        &self.plan.steps()[self.number]
+    }
+
+    /// What this step gave.
+    ///
+    /// # Panics
+    /// If `outcomes` is empty.
+    #[must_use]
+    pub fn outcome(&self) -> &'a Outcome {
+        self.outcomes[self.outcomes.len() - 1]
+    }
 }
 
 /// Something in a bundle that does not hold.
@@ -62,6 +97,10 @@ pub struct Report {
     pub head: Option<Hash>,
     /// What each step has shown.
     pub outcomes: Vec<Outcome>,
+    /// The daemon's audit log around it, where the plan names one.
+    pub audit: Option<AuditSpan>,
+    /// Of each token of the plan, how many ceremonies it had before.
+    pub tokens: Vec<(String, usize)>,
 }
 
 struct Check<'a> {
@@ -95,6 +134,8 @@ impl Check<'_> {
         self.last(&plan, &transcript);
         self.steps(&plan, &transcript, examiner);
         self.tell(&transcript);
+        self.records(&plan, &transcript);
+        self.audit(&plan);
     }
 
     fn fail(&mut self, code: &'static str, place: &str, what: impl ToString) {
@@ -241,6 +282,11 @@ impl Check<'_> {
         if let Err(what) = whole(plan, transcript) {
             self.fail("NOT_CLOSED", TRANSCRIPT, what);
         }
+        let lacking = opening_files(plan).into_iter();
+        let lacking = lacking.filter(|path| opened.files.iter().all(|file| file.name != *path));
+        for path in lacking {
+            self.fail("FILE_MISSING", &path, "the first event does not name it");
+        }
         for FileHash { name, .. } in &opened.files {
             if !opens_with(plan, name) {
                 self.fail("FILE_UNKNOWN", name, "no ceremony opens with such a file");
@@ -310,26 +356,32 @@ impl Check<'_> {
 
     fn steps(&mut self, plan: &Plan, transcript: &Transcript, examiner: &dyn Examiner) {
         let file = |name: &str| step_file(self.bundle, plan, name);
-        let mut wrong = Vec::new();
-        for (place, step) in plan.steps().iter().enumerate() {
-            let Some(outcome) = transcript.outcome(place as u32) else {
-                continue;
+        let (mut wrong, mut outcomes) = (Vec::new(), Vec::new());
+        for (number, step) in plan.steps().iter().enumerate() {
+            let Some((begun, done, outcome)) = transcript.step(number as u32) else {
+                break;
             };
-            self.report.outcomes.push(outcome.clone());
+            outcomes.push(outcome);
             let output = step.output().map(|name| format!("outputs/{name}"));
             let written: Vec<&String> = outcome.files.iter().map(|file| &file.name).collect();
-            let place = format!("step {}", place + 1);
+            let place = format!("step {}", number + 1);
             if written != output.iter().collect::<Vec<_>>() {
-                wrong.push((
-                    place.clone(),
-                    "it wrote other files than the plan says".to_owned(),
-                ));
+                let what = "it wrote other files than the plan says".to_owned();
+                wrong.push((place.clone(), what));
             }
-            let at = done_at(transcript, outcome);
-            if let Err(what) = examiner.examine(plan, step, outcome, &file, at) {
+            let shown = Shown {
+                plan,
+                number,
+                outcomes: &outcomes,
+                file: &file,
+                begun,
+                done,
+            };
+            if let Err(what) = examiner.examine(&shown) {
                 wrong.push((place, what));
             }
         }
+        self.report.outcomes = outcomes.into_iter().cloned().collect();
         for (place, what) in wrong {
             self.fail("STEP_REFUSED", &place, what);
         }
@@ -344,6 +396,58 @@ impl Check<'_> {
                 _ => continue,
             };
             self.report.exceptions.push((*time, text));
+        }
+    }
+}
+
+impl Check<'_> {
+    /// Each token remembered the same ceremonies before and after, and this one.
+    fn records(&mut self, plan: &Plan, transcript: &Transcript) {
+        let mut others = BTreeSet::new();
+        for token in &plan.environment().tokens {
+            let paths = [token_before(&token.name), token_after(&token.name)];
+            // A file that is not there was told of with the other files.
+            let [Some(before), Some(after)] = paths.each_ref().map(|path| self.bundle.get(path))
+            else {
+                continue;
+            };
+            let (id, opening) = (transcript.id(), transcript.opening());
+            let judged = TokenRecords::decode(before)
+                .map_err(RecordsRefused::from)
+                .and_then(|before| {
+                    let after = TokenRecords::decode(after)?;
+                    Ok((before.len(), before.followed_by(&after, id, opening)?))
+                });
+            match judged {
+                Ok((count, meanwhile)) => {
+                    self.report.tokens.push((token.name.clone(), count));
+                    others.extend(meanwhile.iter().map(ToString::to_string));
+                }
+                Err(error) => self.fail("RECORDS_REFUSED", &paths[1], error),
+            }
+        }
+        let at = transcript.last_time();
+        let told = others.into_iter().map(|id| {
+            (
+                at,
+                format!("ceremony {id} began meanwhile on a token of this one"),
+            )
+        });
+        self.report.exceptions.extend(told);
+    }
+
+    /// The audit log's checkpoints before and after are its own, and the later continues the earlier.
+    fn audit(&mut self, plan: &Plan) {
+        let Some(key) = &plan.environment().audit else {
+            return;
+        };
+        let both = [AUDIT_BEFORE, AUDIT_AFTER].map(|path| self.bundle.get(path));
+        let [Some(before), Some(after)] = both else {
+            return;
+        };
+        match audit_span(key, before, after) {
+            Ok(span) => self.report.audit = Some(span),
+            Err(error) => self.fail("AUDIT_REFUSED", "audit", error),
         }
     }
 }
@@ -370,10 +474,50 @@ fn whole(plan: &Plan, transcript: &Transcript) -> Result<(), &'static str> {
     if done != steps {
         return Err("it was closed with other steps done than the plan has");
     }
-    if written != closed {
+    let ends = closing_files(plan);
+    let (after, outputs): (BTreeSet<_>, BTreeSet<_>) =
+        closed.iter().partition(|(name, _)| ends.contains(*name));
+    if written != outputs {
         return Err("it was closed with other outputs than its steps wrote");
     }
+    if after.len() != ends.len() {
+        return Err("it was closed without what tokens and audit log were after it");
+    }
     Ok(())
+}
+
+/// Files that say how tokens and audit log were when a ceremony of this plan began.
+pub(crate) fn opening_files(plan: &Plan) -> BTreeSet<String> {
+    let tokens = plan.environment().tokens.iter();
+    let audit = plan.environment().audit.iter();
+    let audit = audit.map(|_| AUDIT_BEFORE.to_owned());
+    tokens
+        .map(|token| token_before(&token.name))
+        .chain(audit)
+        .collect()
+}
+
+/// Files that say how they were when it ended.
+fn closing_files(plan: &Plan) -> BTreeSet<String> {
+    let tokens = plan.environment().tokens.iter();
+    let audit = plan.environment().audit.iter();
+    let audit = audit.map(|_| AUDIT_AFTER.to_owned());
+    tokens
+        .map(|token| token_after(&token.name))
+        .chain(audit)
+        .collect()
+}
+
+/// What the token of this name remembered before.
+#[must_use]
+pub fn token_before(name: &str) -> String {
+    format!("tokens/{name}.before")
+}
+
+/// What it remembered after.
+#[must_use]
+pub fn token_after(name: &str) -> String {
+    format!("tokens/{name}.after")
 }
 
 /// Whether the first event may name this file (docs/spec/ceremony.md section 6).
@@ -381,7 +525,8 @@ fn opens_with(plan: &Plan, path: &str) -> bool {
     match path.split_once('/') {
         None => path == PLAN || path == REHEARSAL || (path == LAST && plan.changes().is_some()),
         Some(("inputs", name)) => plan.inputs().iter().any(|(input, _)| input == name),
-        Some((folder, _)) => folder == "rosters" || folder == "approvals",
+        Some(("rosters" | "approvals", _)) => true,
+        Some(_) => opening_files(plan).contains(path),
     }
 }
 
@@ -392,17 +537,6 @@ pub(crate) fn step_file(bundle: &Bundle, plan: &Plan, name: &str) -> Option<Vec<
         false => "outputs",
     };
     bundle.get(&format!("{folder}/{name}")).cloned()
-}
-
-fn done_at(transcript: &Transcript, wanted: &Outcome) -> UnixTime {
-    let done = transcript
-        .entries()
-        .iter()
-        .find_map(|(time, content)| match content {
-            Content::Done { outcome, .. } if outcome == wanted => Some(*time),
-            _ => None,
-        });
-    done.unwrap_or_else(|| transcript.last_time())
 }
 
 /// `rosters/1.change`, `rosters/2.change`, … as long as there is a next.

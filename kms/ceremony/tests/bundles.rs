@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use obol_credential::UnixTime;
 use obol_kms_ceremony::{
     Approval, ApprovalRefusal, Bundle, CeremonyId, Content, Examiner, FileHash, Hash, Mode, Opened,
-    Outcome, Plan, Rehearsed, Report, RosterChain, Statement, Step, Transcript, TranscriptRefused,
-    authorise, verify,
+    Outcome, Plan, RecordsRefused, Rehearsed, Report, RosterChain, Shown, Statement, TokenRecords,
+    Transcript, TranscriptRefused, authorise, verify,
 };
 use obol_kms_registry::{OfficerKey, Roster, RosterHash};
 use p256::ecdsa::signature::Signer;
@@ -23,14 +23,7 @@ struct Anything;
 type Change<T> = fn(&mut T);
 
 impl Examiner for Anything {
-    fn examine(
-        &self,
-        _: &Plan,
-        _: &Step,
-        _: &Outcome,
-        _: &dyn Fn(&str) -> Option<Vec<u8>>,
-        _: UnixTime,
-    ) -> Result<(), String> {
+    fn examine(&self, _: &Shown<'_>) -> Result<(), String> {
         Ok(())
     }
 }
@@ -108,12 +101,35 @@ fn opened(mode: Mode, rehearsal: Hash, files: &Bundle) -> Opened {
     }
 }
 
-fn to_its_end(draft: obol_kms_ceremony::Draft, now: UnixTime) -> Vec<u8> {
+/// Records of token `t` after the ceremony that `draft` opens.
+fn records_after(draft: &obol_kms_ceremony::Draft) -> Vec<u8> {
+    let signatures = (sign(1, draft.to_sign()), sign(4, draft.to_sign()));
+    let (transcript, _) = Transcript::begin(draft.clone(), signatures.0, signatures.1).unwrap();
+    let mut records = records_before();
+    records.add(transcript.id(), transcript.opening()).unwrap();
+    records.encode()
+}
+
+/// What it remembers before: another ceremony.
+fn records_before() -> TokenRecords {
+    let mut records = TokenRecords::default();
+    records.add(CeremonyId([5; 16]), Hash([6; 32])).unwrap();
+    records
+}
+
+fn after_file(draft: &obol_kms_ceremony::Draft) -> FileHash {
+    FileHash {
+        name: "tokens/t.after".to_owned(),
+        sha256: Hash::of(&records_after(draft)),
+    }
+}
+
+fn to_its_end(draft: obol_kms_ceremony::Draft, files: Vec<FileHash>, now: UnixTime) -> Vec<u8> {
     let done = Content::Done {
         step: 0,
         outcome: Outcome::default(),
     };
-    let closed = Content::Closed { files: Vec::new() };
+    let closed = Content::Closed { files };
     with(draft, vec![Content::Begun { step: 0 }, done, closed], now)
 }
 
@@ -134,6 +150,7 @@ fn rehearsal() -> Vec<u8> {
     let id = CeremonyId([7; 16]);
     to_its_end(
         Transcript::rehearse(id, &roster(), opened, NOW).unwrap(),
+        Vec::new(),
         NOW,
     )
 }
@@ -156,7 +173,10 @@ fn approval(seed: u8, statement: &Statement) -> Approval {
 }
 
 fn bundle() -> Bundle {
-    bundle_of(|draft| to_its_end(draft, NOW))
+    bundle_of(|draft| {
+        let after = after_file(&draft);
+        to_its_end(draft, vec![after], NOW)
+    })
 }
 
 fn bundle_of(transcript: impl FnOnce(obol_kms_ceremony::Draft) -> Vec<u8>) -> Bundle {
@@ -164,6 +184,7 @@ fn bundle_of(transcript: impl FnOnce(obol_kms_ceremony::Draft) -> Vec<u8>) -> Bu
         ("plan.toml".to_owned(), plan_text().into_bytes()),
         ("rosters/0.toml".to_owned(), roster_text().into_bytes()),
         ("rehearsal.transcript".to_owned(), rehearsal()),
+        ("tokens/t.before".to_owned(), records_before().encode()),
     ]);
     let mut approvals = Vec::new();
     for (seed, name) in [(1, "alice"), (2, "bob"), (3, "carol")] {
@@ -175,6 +196,7 @@ fn bundle_of(transcript: impl FnOnce(obol_kms_ceremony::Draft) -> Vec<u8>) -> Bu
     let approved = authorise(&roster(), &plan(), &rehearsed, &approvals, NOW).unwrap();
     let opened = opened(Mode::Ceremony, rehearsed.head(), &files);
     let draft = Transcript::open(&approved, &roster(), opened, NOW).unwrap();
+    files.insert("tokens/t.after".to_owned(), records_after(&draft));
     files.insert("transcript".to_owned(), transcript(draft));
     files
 }
@@ -230,25 +252,82 @@ fn a_ceremony_closed_before_its_steps_were_done_or_with_other_outputs_is_not_clo
         outcome: Outcome::default(),
     };
     let begun = Content::Begun { step: 0 };
-    let closed = |files| Content::Closed { files };
     let cases = [
         (
-            vec![closed(Vec::new())],
+            vec![],
+            vec![],
             "it was closed with other steps done than the plan has",
         ),
         (
-            vec![begun, done, closed(vec![stray])],
+            vec![begun.clone(), done.clone()],
+            vec![stray],
             "it was closed with other outputs than its steps wrote",
         ),
     ];
-    for (contents, what) in cases {
-        let problems = report(&bundle_of(|draft| with(draft, contents, NOW))).problems;
+    for (mut contents, mut files, what) in cases {
+        let problems = report(&bundle_of(|draft| {
+            files.push(after_file(&draft));
+            contents.push(Content::Closed { files });
+            with(draft, contents, NOW)
+        }))
+        .problems;
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert_eq!(
             (problems[0].code, problems[0].what.as_str()),
             ("NOT_CLOSED", what)
         );
     }
+    let mut without = bundle_of(|draft| to_its_end(draft, Vec::new(), NOW));
+    without.remove("tokens/t.after");
+    let problems = report(&without).problems;
+    assert_eq!(
+        (problems[0].code, problems[0].what.as_str()),
+        (
+            "NOT_CLOSED",
+            "it was closed without what tokens and audit log were after it"
+        )
+    );
+}
+
+#[test]
+fn a_token_that_forgot_a_ceremony_or_does_not_know_this_one_is_a_problem() {
+    let (id, opening) = (CeremonyId([8; 16]), Hash([1; 32]));
+    let before = records_before();
+    let with = |more: &[(CeremonyId, Hash)]| {
+        let mut records = before.clone();
+        for (id, opening) in more {
+            records.add(*id, *opening).unwrap();
+        }
+        records
+    };
+    let after = with(&[(id, opening)]);
+    assert_eq!(before.followed_by(&after, id, opening), Ok(Vec::new()));
+    let other = CeremonyId([9; 16]);
+    let more = with(&[(id, opening), (other, opening)]);
+    assert_eq!(before.followed_by(&more, id, opening), Ok(vec![other]));
+    let refused = |after: &TokenRecords| before.followed_by(after, id, opening).unwrap_err();
+    assert_eq!(refused(&before), RecordsRefused::NotAfter(id));
+    assert_eq!(
+        refused(&with(&[(id, Hash([2; 32]))])),
+        RecordsRefused::NotAfter(id)
+    );
+    let mut forgot = TokenRecords::default();
+    forgot.add(id, opening).unwrap();
+    assert_eq!(refused(&forgot), RecordsRefused::Gone(CeremonyId([5; 16])));
+    assert_eq!(
+        after.followed_by(&after, id, opening).unwrap_err(),
+        RecordsRefused::Before(id)
+    );
+    // The same through a bundle, which names file and reason.
+    let mut bad = bundle();
+    bad.insert("tokens/t.after".to_owned(), before.encode());
+    let told = report(&bad).problems;
+    let codes: Vec<_> = told.iter().map(|one| one.code).collect();
+    assert_eq!(codes, ["FILE_CHANGED", "RECORDS_REFUSED"]);
+    assert!(
+        told.iter().all(|one| one.place == "tokens/t.after"),
+        "{told:?}"
+    );
 }
 
 #[test]

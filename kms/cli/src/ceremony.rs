@@ -2,9 +2,11 @@
 
 pub(crate) mod approve;
 pub(crate) mod arguments;
+mod around;
 mod asked;
 mod bundle;
 mod examine;
+mod facts;
 mod fill;
 mod hall;
 mod plans;

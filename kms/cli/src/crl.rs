@@ -129,7 +129,11 @@ pub(crate) fn run(command: &Crl) -> Result<Outcome, Failure> {
         )?,
     };
     write_new_atomically(out, list.to_pem().as_bytes(), Mode::Public)?;
-    let (number, count, out) = (list.number(), list.count(), out.display().to_string());
+    let (number, count, out) = (
+        list.number(),
+        list.serials().len(),
+        out.display().to_string(),
+    );
     if *json {
         println!(
             "{}",

@@ -108,10 +108,25 @@ impl RevocationList {
         self.number
     }
 
-    /// How many certificates it revokes.
-    pub fn count(&self) -> usize {
+    /// Serial numbers of the certificates that it revokes, lower-case hexadecimal, in its order.
+    pub fn serials(&self) -> Vec<String> {
         let entries = read(&self.der).and_then(|list| list.entries);
-        entries.map_or(0, |entries| entries.len())
+        let entries = entries.into_iter().flatten();
+        entries.map(|entry| hex(entry.serial)).collect()
+    }
+
+    /// Whether this authority's key signed it.
+    pub fn is_signed_by(&self, authority: &Certificate) -> bool {
+        let list = CertificateRevocationList::from_der(&self.der);
+        match (authority.parse(), list) {
+            (Ok(authority), Ok((_, list))) => list.verify_signature(authority.public_key()).is_ok(),
+            _ => false,
+        }
+    }
+
+    /// The clock by which it was made; `None` for a time outside of what counts.
+    pub fn this_update(&self) -> Option<UnixTime> {
+        read(&self.der).and_then(|list| list.this_update.clamped())
     }
 }
 

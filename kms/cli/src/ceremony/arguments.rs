@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use obol_log::LogKey;
 
+use crate::audit::arguments::log_key;
 use crate::keys::arguments::seconds;
 
 #[derive(Subcommand)]
@@ -112,6 +114,9 @@ pub(crate) struct Fill {
     /// A file that the plan reads: NAME=FILE
     #[arg(long, value_parser = named)]
     pub(crate) input: Vec<Named>,
+    /// Key of the audit log of the daemon that serves the tokens, NAME+ID+BASE64
+    #[arg(long, value_parser = log_key)]
+    pub(crate) audit: Option<LogKey>,
     /// Plan to write; never overwritten
     #[arg(long)]
     pub(crate) out: PathBuf,
@@ -219,6 +224,9 @@ pub(crate) struct Run {
     /// Bundle of the last ceremony of this kind, where the plan names it
     #[arg(long)]
     pub(crate) last: Option<PathBuf>,
+    /// Folder of the daemon's audit log, or of a copy, where the plan names the log
+    #[arg(long)]
+    pub(crate) audit_log: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) present: Present,
     /// Bundle to write; must not exist
@@ -233,6 +241,9 @@ pub(crate) struct Run {
 pub(crate) struct Resume {
     /// The bundle of the interrupted ceremony
     pub(crate) bundle: PathBuf,
+    /// Folder of the daemon's audit log, or of a copy, where the plan names the log
+    #[arg(long)]
+    pub(crate) audit_log: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) present: Present,
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use obol_console::{FileError, Mode, read_limited, write_new_atomically};
+use obol_console::{FileError, Mode, read_limited, replace_atomically, write_new_atomically};
 use obol_kms_ceremony::{
     BUNDLE_FILE_MAX, Bundle, CHANGE_MAX, FileHash, Hash, PLAN_MAX, RosterChain, TRANSCRIPT_MAX,
     Transcript,
@@ -16,7 +16,14 @@ use crate::failure::ceremony::{NotABundle, TooManyFiles};
 
 /// Most files of a bundle.
 const FILES_MAX: usize = 512;
-const FOLDERS: [&str; 4] = ["approvals", "inputs", "outputs", "rosters"];
+const FOLDERS: [&str; 6] = [
+    "approvals",
+    "audit",
+    "inputs",
+    "outputs",
+    "rosters",
+    "tokens",
+];
 const TRANSCRIPT: &str = "transcript";
 
 /// A bundle that grows: files are new, the transcript is appended.
@@ -131,6 +138,16 @@ impl Folder {
     pub(super) fn output(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         Ok(write_new_atomically(
             &self.output_path(name),
+            bytes,
+            Mode::Public,
+        )?)
+    }
+
+    /// Writes what holds at the ceremony's end. Nothing names it before the last event does, so that
+    /// after an interruption it is written again.
+    pub(super) fn ending(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        Ok(replace_atomically(
+            &self.path.join(name),
             bytes,
             Mode::Public,
         )?)

@@ -15,6 +15,7 @@ pub(super) fn fill(arguments: &Fill) -> Result<Outcome, Failure> {
         template,
         token,
         input,
+        audit,
         out,
     } = arguments;
     must_be_free(out)?;
@@ -34,9 +35,11 @@ pub(super) fn fill(arguments: &Fill) -> Result<Outcome, Failure> {
         );
     }
     let tool = tool_hash()?;
-    text += &format!(
-        "\n[environment]\nmodule_sha256 = \"{module}\"\ntool_sha256 = \"{tool}\"\n{tokens}"
-    );
+    text += &format!("\n[environment]\nmodule_sha256 = \"{module}\"\ntool_sha256 = \"{tool}\"\n");
+    if let Some(key) = audit {
+        text += &format!("audit = \"{}\"\n", key.to_vkey());
+    }
+    text += &tokens;
     let plan = Plan::parse(text.as_bytes())?;
     write_new_atomically(out, text.as_bytes(), Mode::Public)?;
     say("plan", plan.hash());

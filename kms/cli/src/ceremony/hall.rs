@@ -24,6 +24,8 @@ const SHEET_MAX: usize = 16 * 1024;
 const INITIAL_TRIES: usize = 5;
 /// Where the first roster's hash is pinned.
 pub(super) const PIN_RECORD: &str = "obol roster";
+/// Before the id of each ceremony that a token remembers.
+pub(super) const RECORD_PREFIX: &str = "obol ceremony ";
 
 /// The two people.
 pub(super) struct People {

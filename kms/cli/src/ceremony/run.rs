@@ -5,21 +5,22 @@ use std::path::{Path, PathBuf};
 use obol_console::{Outcome as Ended, read_limited, utc_text};
 use obol_kms_ceremony::{
     APPROVAL_MAX, Approval, Approved, BUNDLE_FILE_MAX, Bundle, CeremonyId, Content, Examiner, Hash,
-    Mode, Next, Opened, Outcome, PLAN_MAX, Plan, Rehearsed, RosterChain, Step, TRANSCRIPT_MAX,
-    Transcript, authorise, differences, to_sentence,
+    Mode, Next, Opened, Outcome, PLAN_MAX, Plan, Rehearsed, RosterChain, Shown, Step,
+    TRANSCRIPT_MAX, Transcript, authorise, differences, to_sentence,
 };
 
 use crate::ceremony::arguments::{Rehearse, Resume, Run};
+use crate::ceremony::around::{self, AuditLog};
 use crate::ceremony::bundle::{Folder, hashes, rosters};
 use crate::ceremony::examine::{ByRules, rules};
-use crate::ceremony::hall::{People, Tokens, checked_tool, now};
+use crate::ceremony::hall::{People, RECORD_PREFIX, Tokens, checked_tool, now};
 use crate::ceremony::stand_in::StandIns;
 use crate::ceremony::steps::Stage;
 use crate::ceremony::{asked, say};
 use crate::failure::Failure;
 use crate::failure::ceremony::{
-    ClockBack, IdUsed, LastMissing, NotExamined, NotHere, NotTheInput, OtherEnvironment,
-    RehearsalInterrupted, Unplanned, WaiverRefused,
+    ClockBack, IdUsed, LastMissing, NotExamined, NotHere, NotInBundle, NotTheInput,
+    OtherEnvironment, RehearsalInterrupted, Unplanned, WaiverRefused,
 };
 
 const PLAN: &str = "plan.toml";
@@ -69,7 +70,8 @@ pub(super) fn rehearse(arguments: &Rehearse) -> Result<Ended, Failure> {
     let (transcript, event) = Transcript::begin(draft, executor, witness)?;
     let folder = Folder::create(out, &prepared.files)?;
     folder.begin_transcript(&event)?;
-    go_on(prepared, folder, transcript, &tokens, &people)
+    let around = AuditLog::none();
+    go_on(&prepared, folder, transcript, &tokens, &people, &around)
 }
 
 pub(super) fn run(arguments: &Run) -> Result<Ended, Failure> {
@@ -80,6 +82,7 @@ pub(super) fn run(arguments: &Run) -> Result<Ended, Failure> {
         approval,
         inputs,
         last,
+        audit_log,
         present,
         out,
     } = arguments;
@@ -91,6 +94,8 @@ pub(super) fn run(arguments: &Run) -> Result<Ended, Failure> {
         last.as_deref(),
     )?;
     let tool = checked_tool(&prepared.plan)?;
+    let log_plan = prepared.plan.clone();
+    let log = AuditLog::of(&log_plan, audit_log.as_ref())?;
     let rehearsed = read_rehearsal(&mut prepared, rehearsal)?;
     let approved = read_approvals(&mut prepared, &rehearsed, approval)?;
     if now() < rehearsed.ended() {
@@ -111,6 +116,7 @@ pub(super) fn run(arguments: &Run) -> Result<Ended, Failure> {
         "This machine's clock says {}. Is that right?",
         utc_text(now().0)
     ))?;
+    around::before(&log_plan, &tokens, &log, &mut prepared.files)?;
     let head = rehearsed.head();
     let opened = opening(&prepared, Mode::Ceremony, tool, head, &tokens, &people);
     let draft = Transcript::open(&approved, prepared.rosters.in_force(), opened, now())?;
@@ -119,11 +125,15 @@ pub(super) fn run(arguments: &Run) -> Result<Ended, Failure> {
     let folder = Folder::create(out, &prepared.files)?;
     folder.begin_transcript(&event)?;
     mark(&tokens, &transcript)?;
-    go_on(prepared, folder, transcript, &tokens, &people)
+    go_on(&prepared, folder, transcript, &tokens, &people, &log)
 }
 
 pub(super) fn resume(arguments: &Resume) -> Result<Ended, Failure> {
-    let Resume { bundle, present } = arguments;
+    let Resume {
+        bundle,
+        audit_log,
+        present,
+    } = arguments;
     let folder = Folder::open(bundle);
     let mut files = folder.read()?;
     let mut transcript = folder.recover_transcript()?;
@@ -136,11 +146,12 @@ pub(super) fn resume(arguments: &Resume) -> Result<Ended, Failure> {
     if hashes(&files) != opened.files {
         return Err(NotHere(bundle.clone()).into());
     }
-    let plan = Plan::parse(files.get(PLAN).map_or(&[][..], Vec::as_slice))?;
+    let plan = Plan::parse(files.get(PLAN).ok_or(NotInBundle(PLAN))?)?;
     let changes: Vec<_> = (1..)
         .map_while(|number| files.get(&format!("rosters/{number}.change")).cloned())
         .collect();
-    let first = files.get("rosters/0.toml").map_or(&[][..], Vec::as_slice);
+    let first = files.get("rosters/0.toml");
+    let first = first.ok_or(NotInBundle("rosters/0.toml"))?;
     let rosters = RosterChain::read(first, &changes)?;
     if transcript.next(plan.steps().len()) == Next::Over {
         println!("the ceremony is closed");
@@ -151,6 +162,8 @@ pub(super) fn resume(arguments: &Resume) -> Result<Ended, Failure> {
         return Err(ClockBack { now, last }.into());
     }
     let tool = checked_tool(&plan)?;
+    let log_plan = plan.clone();
+    let log = AuditLog::of(&log_plan, audit_log.as_ref())?;
     let people = People::of(present, rosters.in_force())?;
     let tokens = Tokens::open(&plan, present, opened.mode, rosters.first())?;
     if tokens.serials != opened.serials || tokens.module != opened.module {
@@ -177,21 +190,22 @@ pub(super) fn resume(arguments: &Resume) -> Result<Ended, Failure> {
         rosters,
         files,
     };
-    go_on(prepared, folder, transcript, &tokens, &people)
+    go_on(&prepared, folder, transcript, &tokens, &people, &log)
 }
 
 fn go_on(
-    prepared: Prepared,
+    prepared: &Prepared,
     folder: Folder,
     mut transcript: Transcript,
     tokens: &Tokens,
     people: &People,
+    log: &AuditLog<'_>,
 ) -> Result<Ended, Failure> {
     let Prepared {
         plan,
         rosters,
         files,
-    } = &prepared;
+    } = prepared;
     let opened = transcript.opened().clone();
     let waivers = plan
         .waivers()
@@ -212,10 +226,11 @@ fn go_on(
         stand_ins,
         approvals: approvals_of(files)?,
         rehearsal: opened.rehearsal,
-        plan_file: files.get(PLAN).cloned().unwrap_or_default(),
+        plan_file: files.get(PLAN).cloned().ok_or(NotInBundle(PLAN))?,
     };
     let examiner = ByRules {
         roster: Some(rosters.in_force()),
+        mode: opened.mode,
     };
     loop {
         match transcript.next(plan.steps().len()) {
@@ -250,7 +265,15 @@ fn go_on(
             }
             Next::Close => {
                 check_changes(plan, files, &transcript)?;
-                let outputs = outputs_of(&transcript, plan);
+                let mut outputs = outputs_of(&transcript, plan);
+                if opened.mode == Mode::Ceremony {
+                    let ending = around::after(plan, tokens, log, files, &transcript)?;
+                    for (name, bytes) in &ending {
+                        folder.ending(name, bytes)?;
+                    }
+                    outputs.extend(hashes(&ending));
+                    outputs.sort();
+                }
                 people.record(&mut transcript, &folder, Content::Closed { files: outputs })?;
             }
             Next::Over => break,
@@ -269,14 +292,22 @@ fn finish(
     number: u32,
     outcome: Outcome,
 ) -> Result<(), Failure> {
-    let step = &stage.plan.steps()[number as usize];
     let file = |name: &str| stage.input(name).ok();
-    examiner
-        .examine(stage.plan, step, &outcome, &file, now())
-        .map_err(|what| NotExamined {
-            step: number + 1,
-            what,
-        })?;
+    let before = (0..number).filter_map(|step| transcript.outcome(step));
+    let outcomes: Vec<_> = before.chain([&outcome]).collect();
+    let done = now();
+    let shown = Shown {
+        plan: stage.plan,
+        number: number as usize,
+        outcomes: &outcomes,
+        file: &file,
+        begun: transcript.begun(number).unwrap_or(done),
+        done,
+    };
+    examiner.examine(&shown).map_err(|what| NotExamined {
+        step: number + 1,
+        what,
+    })?;
     for fact in &outcome.facts {
         eprintln!("  {}: {}", fact.name.trim_start_matches("new "), fact.value);
     }
@@ -426,7 +457,7 @@ fn mark(tokens: &Tokens, transcript: &Transcript) -> Result<(), Failure> {
 }
 
 fn record_name(id: CeremonyId) -> String {
-    format!("obol ceremony {id}")
+    format!("{RECORD_PREFIX}{id}")
 }
 
 /// Facts that differ from the last ceremony of the kind are shown, and must be the plan's.

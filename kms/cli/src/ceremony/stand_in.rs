@@ -11,6 +11,7 @@ use obol_kms_ceremony::{Plan, Step};
 
 use crate::ceremony::hall::{Tokens, now};
 use crate::failure::Failure;
+use crate::failure::ceremony::Nameless;
 
 /// Days that stand-ins are good for, within what their profiles allow. The root's outlive all that a
 /// plan can ask of it, however long people take between making it and signing with it.
@@ -54,7 +55,7 @@ impl StandIns {
                     files.insert(step.ca.clone(), pem(&root.certificate));
                     if let Some(replaces) = &step.replaces {
                         let real = certificate(input, replaces)?;
-                        let old = root.like(&real, None)?;
+                        let old = root.like(replaces, &real, None)?;
                         files.insert(replaces.clone(), pem(&old));
                     }
                 }
@@ -65,7 +66,7 @@ impl StandIns {
                     let request = KeyRequest::from_pem(&input(&step.request)?)?;
                     let key = token.generate(request.public().curve(), &step.key)?;
                     let asked = KeyRequest::create(token, &key, request.common_name())?;
-                    let made = root.like(&real, Some(&key))?;
+                    let made = root.like(&step.certificate, &real, Some(&key))?;
                     files.insert(step.request.clone(), asked.to_pem().into_bytes());
                     files.insert(step.certificate.clone(), pem(&made));
                     files.insert(step.ca.clone(), pem(&root.certificate));
@@ -104,7 +105,12 @@ impl<'a> StandInRoot<'a> {
     }
 
     /// A certificate of the profile and names of `real`, for `key` or for a key of its own.
-    fn like(&mut self, real: &Certificate, key: Option<&Key>) -> Result<Certificate, Failure> {
+    fn like(
+        &mut self,
+        file: &str,
+        real: &Certificate,
+        key: Option<&Key>,
+    ) -> Result<Certificate, Failure> {
         self.made += 1;
         let own;
         let key = match key {
@@ -116,7 +122,9 @@ impl<'a> StandInRoot<'a> {
             }
         };
         let root = RootCa::open(self.token, self.certificate.clone())?;
-        let name = real.common_name().unwrap_or_default();
+        let name = real
+            .common_name()
+            .ok_or_else(|| Nameless(file.to_owned()))?;
         let made = match IssuerCertificate::read(real) {
             Ok(issuer) => {
                 let validity = Validity::days(now(), ISSUER_DAYS)?;
@@ -143,7 +151,7 @@ fn list(
     let mut root = StandInRoot::of(token, &real)?;
     files.insert(step.ca.clone(), pem(&root.certificate));
     for name in &step.revoke {
-        let revoked = root.like(&certificate(input, name)?, None)?;
+        let revoked = root.like(name, &certificate(input, name)?, None)?;
         files.insert(name.clone(), pem(&revoked));
     }
     if let Some(previous) = &step.previous {

@@ -8,17 +8,19 @@ use obol_kms::x509::{
 };
 use obol_kms::{Curve, Key, KeyPair, Token};
 use obol_kms_ceremony::step::{
-    CertifyAccessCa, CertifyIssuer, CurveName, IssueCrl, Reason, SignTuf, TufRole,
+    CertifyAccessCa, CertifyIssuer, CurveName, GenerateKey, Install, IssueCrl, Reason, SignTuf,
+    TufRole,
 };
 use obol_kms_ceremony::{Approval, Fact, FileHash, Hash, Mode, Outcome, Plan, RosterChange, Step};
 use obol_kms_registry::{Class, SpkiId};
 
 use crate::ceremony::bundle::Folder;
+use crate::ceremony::facts;
 use crate::ceremony::hall::{Tokens, now};
 use crate::ceremony::stand_in::StandIns;
 use crate::failure::Failure;
 use crate::failure::ceremony::{
-    KeyNotThere, KeyThere, NotTheRequest, NotTheRoster, OtherKey, OutputThere,
+    KeyNotThere, KeyThere, NotMade, NotTheRequest, OtherKey, OutputThere,
 };
 
 /// Everything that steps work with.
@@ -61,18 +63,30 @@ impl Stage<'_> {
 
     /// Does a step, and returns what it gave. Its file is written and synced by then.
     pub(super) fn perform(&self, step: &Step) -> Result<Outcome, Failure> {
-        let (facts, bytes) = match step {
+        let made = match step {
             Step::GenerateKey(step) => {
                 let token = self.tokens.get(&step.token)?;
                 let key = token.generate(curve(step.curve), &step.label)?;
-                (key_facts(&key, &step.label), None)
+                return generated(token, &key, step);
+            }
+            Step::DestroyKey(step) => {
+                let token = self.tokens.get(&step.token)?;
+                let key = self.checked_victim(token, &step.key, &step.spki)?;
+                let facts = facts::of_destroyed(&step.key, &key.id().to_string());
+                token.discard(key)?;
+                return Ok(without_file(facts));
             }
             Step::CertifyRoot(step) => {
                 let token = self.tokens.get(&step.token)?;
                 let (key, name) = (only_key(token, &step.key)?, &step.common_name);
                 let validity = Validity::days(now(), step.days)?;
-                let made = RootCa::create_by(&self.rules, token, &key, name, validity)?;
-                self.of_certificate(&made, None)?
+                pem(&RootCa::create_by(
+                    &self.rules,
+                    token,
+                    &key,
+                    name,
+                    validity,
+                )?)
             }
             Step::CertifyAccessCa(step) => self.certify_access_ca(step)?,
             Step::CertifyIssuer(step) => self.certify_issuer(step)?,
@@ -80,55 +94,26 @@ impl Stage<'_> {
                 let token = self.tokens.get(&step.token)?;
                 let key = only_key(token, &step.key)?;
                 let request = KeyRequest::create(token, &key, &step.common_name)?;
-                (request_facts(&request), Some(request.to_pem().into_bytes()))
+                request.to_pem().into_bytes()
             }
-            Step::Install(step) => {
-                let token = self.tokens.get(&step.token)?;
-                let key = only_key(token, &step.key)?;
-                let request = self.request(&step.request)?;
-                let (certificate, ca) = (
-                    self.certificate(&step.certificate)?,
-                    self.certificate(&step.ca)?,
-                );
-                let (facts, bytes) = self.of_certificate(&certificate, Some(&ca))?;
-                let certified = obol_kms_registry::certified_key(certificate.as_der());
-                let same = certified.is_ok_and(|id| id.0 == key.id().0)
-                    && request.public() == key.public();
-                if !same {
-                    return Err(NotTheRequest(step.certificate.clone()).into());
-                }
-                (facts, bytes)
-            }
+            Step::Install(step) => self.install(step)?,
             Step::IssueCrl(step) => self.issue_crl(step)?,
             Step::SignTuf(step) => self.sign_tuf(step)?,
-            Step::DestroyKey(step) => {
-                let token = self.tokens.get(&step.token)?;
-                let key = self.checked_victim(token, &step.key, &step.spki)?;
-                let facts = key_facts(&key, &step.key);
-                token.discard(key)?;
-                (facts, None)
-            }
             Step::ReplaceRoster(step) => {
-                let next = self.input(&step.next)?;
-                let roster = std::str::from_utf8(&next).ok();
-                let roster = roster.and_then(|text| obol_kms_registry::Roster::parse(text).ok());
-                let roster = roster.ok_or_else(|| NotTheRoster(step.next.clone()))?;
                 let change = RosterChange {
                     plan: self.plan_file.clone(),
-                    next,
+                    next: self.input(&step.next)?,
                     rehearsal: self.rehearsal,
                     approvals: self.approvals.clone(),
                 };
-                let people = roster.officers().iter().map(|one| one.name());
-                let names: Vec<_> = people.collect();
-                let facts = vec![
-                    Fact::new("roster", roster.hash()),
-                    Fact::new("officers", names.join(" ")),
-                ];
-                (facts, Some(change.encode()))
+                change.encode()
             }
         };
-        self.written(step, facts, bytes)
+        let outcome = self.outcome(step, &made)?;
+        if let Some(out) = step.output() {
+            self.folder.output(out, &made)?;
+        }
+        Ok(outcome)
     }
 
     /// What a step gave whose machine stopped before it could say so; `None` if it gave nothing.
@@ -143,21 +128,15 @@ impl Stage<'_> {
                 if key.public().curve() != curve(step.curve) {
                     return Err(OtherKey(step.label.clone()).into());
                 }
-                let facts = key_facts(&key, &step.label);
-                let files = Vec::new();
-                Ok(Some(Outcome { facts, files }))
+                Ok(Some(generated(token, &key, step)?))
             }
             Step::DestroyKey(step) => {
                 let token = self.tokens.get(&step.token)?;
                 if !labelled(token, &step.key).is_empty() {
                     return Ok(None);
                 }
-                let facts = vec![
-                    Fact::new("label", &step.key),
-                    Fact::new("new spki", &step.spki),
-                ];
-                let files = Vec::new();
-                Ok(Some(Outcome { facts, files }))
+                let facts = facts::of_destroyed(&step.key, &step.spki);
+                Ok(Some(without_file(facts)))
             }
             _ => self.adopt_output(step),
         }
@@ -172,72 +151,55 @@ impl Stage<'_> {
             return Ok(None);
         }
         let bytes = self.folder.file(&format!("outputs/{out}"))?;
-        let facts = match step {
-            Step::CertifyRoot(_) => {
-                self.of_certificate(&Certificate::from_pem(&bytes)?, None)?
-                    .0
-            }
-            Step::CertifyAccessCa(CertifyAccessCa { ca, .. })
-            | Step::CertifyIssuer(CertifyIssuer { ca, .. }) => {
-                let ca = self.certificate(ca)?;
-                self.of_certificate(&Certificate::from_pem(&bytes)?, Some(&ca))?
-                    .0
-            }
-            Step::Install(step) => {
-                let ca = self.certificate(&step.ca)?;
-                self.of_certificate(&Certificate::from_pem(&bytes)?, Some(&ca))?
-                    .0
-            }
-            Step::Request(_) => request_facts(&KeyRequest::from_pem(&bytes)?),
-            Step::IssueCrl(step) => list_facts(&RevocationList::from_pem(&bytes)?, step),
-            Step::SignTuf(step) => tuf_facts(step, &tuf_signature(&bytes, &step.out)?),
-            Step::ReplaceRoster(_) | Step::GenerateKey(_) | Step::DestroyKey(_) => return Ok(None),
-        };
-        let files = vec![file_hash(out, &bytes)];
-        Ok(Some(Outcome { facts, files }))
+        self.outcome(step, &bytes).map(Some)
     }
 
-    fn written(
-        &self,
-        step: &Step,
-        facts: Vec<Fact>,
-        bytes: Option<Vec<u8>>,
-    ) -> Result<Outcome, Failure> {
-        let mut outcome = Outcome {
-            facts,
-            files: Vec::new(),
+    /// What a step has given with this file.
+    fn outcome(&self, step: &Step, made: &[u8]) -> Result<Outcome, Failure> {
+        let out = step.output();
+        let file = |name: &str| match Some(name) == out {
+            true => Some(made.to_vec()),
+            false => self.input(name).ok(),
         };
-        if let (Some(out), Some(bytes)) = (step.output(), bytes) {
-            self.folder.output(out, &bytes)?;
-            outcome.files.push(file_hash(out, &bytes));
-        }
-        Ok(outcome)
+        let facts = facts::of_files(step, &file, &self.rules, now()).map_err(NotMade)?;
+        let files = out.map(|out| file_hash(out, made)).into_iter().collect();
+        Ok(Outcome { facts, files })
     }
 
-    fn certify_access_ca(&self, step: &CertifyAccessCa) -> Result<Made, Failure> {
+    fn certify_access_ca(&self, step: &CertifyAccessCa) -> Result<Vec<u8>, Failure> {
         let (ca, request) = (self.certificate(&step.ca)?, self.request(&step.request)?);
         asks_for(&request, &step.common_name, &step.request)?;
-        let root = self.root(&step.token, ca.clone())?;
+        let root = self.root(&step.token, ca)?;
         let validity = Validity::days(now(), step.days)?;
         let made = root.issue_access_ca(request.public(), &step.common_name, validity)?;
-        self.of_certificate(&made, Some(&ca))
+        Ok(pem(&made))
     }
 
-    fn certify_issuer(&self, step: &CertifyIssuer) -> Result<Made, Failure> {
+    fn certify_issuer(&self, step: &CertifyIssuer) -> Result<Vec<u8>, Failure> {
         let (ca, request) = (self.certificate(&step.ca)?, self.request(&step.request)?);
         asks_for(&request, &step.common_name, &step.request)?;
         let scope = Scope::new(&step.operator, &step.classes)?;
-        let root = self.root(&step.token, ca.clone())?;
+        let root = self.root(&step.token, ca)?;
         let validity = Validity::days(now(), step.days)?;
         let made = root.issue_issuer(request.public(), &step.common_name, &scope, validity)?;
-        let (mut facts, bytes) = self.of_certificate(&made, Some(&ca))?;
-        let classes: Vec<_> = step.classes.iter().map(u8::to_string).collect();
-        facts.push(Fact::new("operator", &step.operator));
-        facts.push(Fact::new("classes", classes.join(" ")));
-        Ok((facts, bytes))
+        Ok(pem(&made))
     }
 
-    fn issue_crl(&self, step: &IssueCrl) -> Result<Made, Failure> {
+    fn install(&self, step: &Install) -> Result<Vec<u8>, Failure> {
+        let key = only_key(self.tokens.get(&step.token)?, &step.key)?;
+        let request = self.request(&step.request)?;
+        let certificate = self.certificate(&step.certificate)?;
+        let ca = self.certificate(&step.ca)?;
+        self.rules.examine(&certificate, Some(&ca), now())?;
+        let certified = obol_kms_registry::certified_key(certificate.as_der());
+        let same = certified.is_ok_and(|id| id.0 == key.id().0) && request.public() == key.public();
+        match same {
+            true => Ok(pem(&certificate)),
+            false => Err(NotTheRequest(step.certificate.clone()).into()),
+        }
+    }
+
+    fn issue_crl(&self, step: &IssueCrl) -> Result<Vec<u8>, Failure> {
         let ca = self.certificate(&step.ca)?;
         let previous = match &step.previous {
             None => None,
@@ -259,10 +221,10 @@ impl Stage<'_> {
         let list = RootCa::open(token, ca)?
             .with_rules(self.rules.clone())
             .issue_crl(previous.as_ref(), &revoked, now())?;
-        Ok((list_facts(&list, step), Some(list.to_pem().into_bytes())))
+        Ok(list.to_pem().into_bytes())
     }
 
-    fn sign_tuf(&self, step: &SignTuf) -> Result<Made, Failure> {
+    fn sign_tuf(&self, step: &SignTuf) -> Result<Vec<u8>, Failure> {
         let token = self.tokens.get(&step.token)?;
         let key = only_key(token, &step.key)?;
         let signature = sign_tuf(
@@ -291,7 +253,7 @@ impl Stage<'_> {
             "{{\"keyid\":\"{keyid}\",\"sig\":\"{sig}\",\"spki\":\"{}\",\"version\":{version}}}\n",
             data_encoding::BASE64.encode(&key.public().spki_der())
         );
-        Ok((tuf_facts(step, &signature), Some(text.into_bytes())))
+        Ok(text.into_bytes())
     }
 
     fn root(&self, token: &str, ca: Certificate) -> Result<RootCa<'_>, Failure> {
@@ -327,29 +289,7 @@ impl Stage<'_> {
     fn request(&self, name: &str) -> Result<KeyRequest, Failure> {
         Ok(KeyRequest::from_pem(&self.input(name)?)?)
     }
-
-    /// Examines a certificate and says what it says.
-    fn of_certificate(
-        &self,
-        certificate: &Certificate,
-        ca: Option<&Certificate>,
-    ) -> Result<Made, Failure> {
-        let seen = self.rules.examine(certificate, ca, now())?;
-        let days = seen.not_after.since(seen.not_before) / 86_400;
-        let facts = vec![
-            Fact::new("profile", seen.profile.name()),
-            Fact::new("subject", &seen.common_name),
-            Fact::new("days", days),
-            Fact::new("new spki", seen.spki),
-            Fact::new("new serial", &seen.serial),
-            Fact::new("new sha256", Hash::of(certificate.as_der())),
-        ];
-        Ok((facts, Some(certificate.to_pem().into_bytes())))
-    }
 }
-
-/// Facts, and the bytes of the step's file.
-type Made = (Vec<Fact>, Option<Vec<u8>>);
 
 /// Every key pair of that label.
 pub(super) fn labelled(token: &Token, label: &str) -> Vec<KeyPair> {
@@ -401,36 +341,19 @@ fn asks_for(request: &KeyRequest, common_name: &str, file: &str) -> Result<(), F
     }
 }
 
-fn key_facts(key: &Key, label: &str) -> Vec<Fact> {
-    vec![
-        Fact::new("label", label),
-        Fact::new("curve", key.public().curve()),
-        Fact::new("new spki", key.id()),
-    ]
+/// What the token says of a key that it has made.
+fn generated(token: &Token, key: &Key, step: &GenerateKey) -> Result<Outcome, Failure> {
+    let birth = token.birth_attributes(key.id())?;
+    Ok(without_file(facts::of_key(step, birth, SpkiId(key.id().0))))
 }
 
-fn request_facts(request: &KeyRequest) -> Vec<Fact> {
-    vec![
-        Fact::new("subject", request.common_name()),
-        Fact::new("curve", request.public().curve()),
-        Fact::new("new spki", request.public().spki_id()),
-    ]
+fn without_file(facts: Vec<Fact>) -> Outcome {
+    let files = Vec::new();
+    Outcome { facts, files }
 }
 
-fn list_facts(list: &RevocationList, step: &IssueCrl) -> Vec<Fact> {
-    vec![
-        Fact::new("new number", list.number()),
-        Fact::new("new entries", step.revoke.len()),
-        Fact::new("new sha256", Hash::of(list.as_der())),
-    ]
-}
-
-fn tuf_facts(step: &SignTuf, signature: &TufSignature) -> Vec<Fact> {
-    vec![
-        Fact::new("role", step.role.name()),
-        Fact::new("new version", signature.version),
-        Fact::new("new keyid", &signature.keyid),
-    ]
+fn pem(certificate: &Certificate) -> Vec<u8> {
+    certificate.to_pem().into_bytes()
 }
 
 /// The file that `sign-tuf` writes.

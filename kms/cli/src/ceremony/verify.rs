@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use obol_console::{Outcome, utc_text};
-use obol_kms_ceremony::{Bundle, Hash, Report, RosterChain, verify as verify_bundle};
+use obol_kms_ceremony::{
+    AuditSpan, Bundle, Hash, Mode, Report, RosterChain, verify as verify_bundle,
+};
 use obol_kms_registry::RosterHash;
 
 use crate::ceremony::arguments::Verify;
@@ -61,6 +63,7 @@ fn audit(path: &Path, pinned: RosterHash) -> Result<Audited<'_>, Failure> {
     let chain = RosterChain::read(first, &changes).ok();
     let examiner = ByRules {
         roster: chain.as_ref().map(RosterChain::in_force),
+        mode: Mode::Ceremony,
     };
     let report = verify_bundle(&files, pinned, &examiner);
     Ok(Audited {
@@ -108,6 +111,17 @@ fn print(one: &Audited<'_>, inputs: &[(&str, Option<&Path>)], bundles: usize) {
             println!("  {} {}", file.name, file.sha256);
         }
     }
+    for (name, count) in &report.tokens {
+        println!("token {name}: {count} ceremonies before this one");
+    }
+    if let Some(log) = &report.audit {
+        let AuditSpan {
+            origin,
+            before,
+            after,
+        } = log;
+        println!("audit log {origin}: {before} entries before, {after} after");
+    }
     for (time, text) in &report.exceptions {
         println!("exception {}: {text}", utc_text(time.0));
     }
@@ -145,12 +159,19 @@ fn as_json(one: &Audited<'_>, inputs: &[(&str, Option<&Path>)]) -> serde_json::V
             .map(|fact| (fact.name.clone(), fact.value.clone().into()));
         serde_json::Value::Object(facts.collect())
     });
+    let tokens = report.tokens.iter();
+    let tokens = tokens.map(|(name, count)| (name.clone(), (*count).into()));
+    let audit = report.audit.as_ref().map(
+        |log| serde_json::json!({ "origin": log.origin, "before": log.before, "after": log.after }),
+    );
     serde_json::json!({
         "bundle": path,
         "inputs": inputs.collect::<Vec<_>>(),
         "holds": report.problems.is_empty(),
         "transcript": report.head.map(|head| head.to_string()),
         "approved_by": report.approved_by,
+        "tokens": tokens.collect::<serde_json::Map<_, _>>(),
+        "audit": audit,
         "steps": steps.collect::<Vec<_>>(),
         "exceptions": exceptions.collect::<Vec<_>>(),
         "problems": problems.collect::<Vec<_>>(),

@@ -8,8 +8,8 @@ use obol_kms::payload::SignTufError;
 use obol_kms::x509::ExamineError;
 use obol_kms::{InitializeError, RecordError};
 use obol_kms_ceremony::{
-    ApprovalRefusal, Hash, InvalidPlan, RehearsalRefused, RostersRefused, SharesRefused,
-    TranscriptRefused,
+    ApprovalRefusal, AuditRefused, Hash, InvalidPlan, RecordsRefused, RehearsalRefused,
+    RostersRefused, SharesRefused, TranscriptRefused,
 };
 
 use crate::failure::Failure;
@@ -112,8 +112,28 @@ pub(crate) struct NotTheInput {
 pub(crate) struct NotTheRequest(pub(crate) String);
 
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not a roster")]
-pub(crate) struct NotTheRoster(pub(crate) String);
+#[error("what the step made is not what the plan says: {0}")]
+pub(crate) struct NotMade(pub(crate) String);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the certificate {0:?} names nobody")]
+pub(crate) struct Nameless(pub(crate) String);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the bundle has no {0}")]
+pub(crate) struct NotInBundle(pub(crate) &'static str);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the plan names the audit log {0}, which is not given")]
+pub(crate) struct LogNotGiven(pub(crate) String);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the plan names no audit log, and one is given")]
+pub(crate) struct LogNotPlanned;
+
+#[derive(Debug, thiserror::Error)]
+#[error("token {0:?} has a record of a ceremony that is none, or more than 4096")]
+pub(crate) struct TooManyRecords(pub(crate) String);
 
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not a TUF signature")]
@@ -220,7 +240,14 @@ advice! {
     OtherPlan => refused "give the plan that the request was made from",
     NotTheInput => refused "find out who changed it, or make another plan; nothing was done",
     NotTheRequest => refused "compare the files' hashes with those read aloud at the other site",
-    NotTheRoster => refused "give a roster with officers, witnesses and both quorums",
+    NotMade => failed "stop, keep the bundle as it is, and find out why",
+    Nameless => refused "give the certificate that the plan is about",
+    NotInBundle => refused "put the bundle back as it was: it has been changed since",
+    LogNotGiven => refused "give --audit-log with the folder of that log, or of a copy of it",
+    LogNotPlanned => refused "leave --audit-log out, or name the log's key with `ceremony fill --audit`",
+    TooManyRecords => failed "find out what wrote it; a full token takes no more ceremonies",
+    RecordsRefused => refused "keep the bundle as it is, and find out what happened to the token",
+    AuditRefused => refused "keep both checkpoints, and find out what happened to the audit log",
     NotASignature => refused "give the file that `sign-tuf` wrote",
     NotAbove => refused "give metadata whose version jumps past all that were signed ahead",
     OutputThere => refused "nothing was overwritten; find out who wrote it",
