@@ -172,7 +172,8 @@ fn every_dependency_has_its_line_in_the_readme() {
 #[test]
 fn every_attack_in_the_trust_specification_names_tests_that_exist() {
     let page = read("docs/spec/trust.md");
-    let table = page.split("## 9. Attacks").nth(1).expect("section 9");
+    let section = page.split("## 9. Attacks").nth(1).expect("section 9");
+    let table = section.split("|---|---|---|\n").nth(1).expect("a table");
     let sources: String = [
         "protocol/trust/tests/tuf/attacks.rs",
         "protocol/trust/tests/tuf/forms.rs",
@@ -185,19 +186,61 @@ fn every_attack_in_the_trust_specification_names_tests_that_exist() {
     ]
     .map(read)
     .concat();
+    let named = tests_in_column(table, 3, &sources);
+    assert!(named >= 26, "{named}");
+}
+
+#[test]
+fn every_claim_of_the_audit_guide_names_tests_that_exist() {
+    let page = read("docs/audit-guide.md");
+    let table = page.split("|---|---|\n").nth(1).expect("a table");
+    let table = table.split("\n\n").next().expect("its end");
+    let mut sources = String::new();
+    for folder in [
+        "kms/ceremony",
+        "kms/cli/tests",
+        "kms/registry/src",
+        "tests/claims",
+        "tests/interop",
+    ] {
+        read_tree(&root().join(folder), &mut sources);
+    }
+    let named = tests_in_column(table, 2, &sources);
+    assert!(named >= 40, "{named}");
+}
+
+/// How many tests the rows of a Markdown table name in a column; each must be in `sources`.
+fn tests_in_column(table: &str, column: usize, sources: &str) -> usize {
     let mut named = 0;
-    for row in table.lines().filter(|line| line.starts_with("| ")).skip(1) {
-        let tests = row.split('|').nth(3).expect("three columns");
+    for row in table.lines().filter(|line| line.starts_with("| ")) {
+        let tests = row.split('|').nth(column).expect("its columns");
         let mut of_row = 0;
         for test in tests.split('`').skip(1).step_by(2) {
+            // Modules and a package may stand before the name.
+            let name = test.rsplit([':', ' ']).next().expect("a name");
             let there = ["fn", "def"]
                 .iter()
-                .any(|word| sources.contains(&format!("{word} {test}(")));
+                .any(|word| sources.contains(&format!("{word} {name}(")));
             assert!(there, "{test}");
             of_row += 1;
         }
         assert!(of_row > 0, "no test beside {row}");
         named += of_row;
     }
-    assert!(named >= 26, "{named}");
+    named
+}
+
+/// Appends every Rust and Python file below a folder.
+fn read_tree(folder: &Path, into: &mut String) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            read_tree(&path, into);
+        } else if path
+            .extension()
+            .is_some_and(|end| end == "rs" || end == "py")
+        {
+            *into += &fs::read_to_string(&path).expect("text");
+        }
+    }
 }
