@@ -97,9 +97,15 @@ fn tap() {
             amount_minor: 200,
         },
         flags: 0,
+        zone: Some(2),
     };
+    let old = TapRecord {
+        zone: None,
+        ..record(1)
+    };
+    seed("tap_record", "first", old.encode());
     let records = [record(1).encode(), record(2).encode()];
-    seed("tap_record", "first", &records[0]);
+    seed("tap_record", "zoned", &records[0]);
     seed(
         "tap_segment_content",
         "two",
@@ -188,8 +194,11 @@ fn trust() {
     let bundle = TrustBundle::new(NOW, NOW.plus(86_400), vec![entry]).unwrap();
     seed("trust_bundle", "one", bundle.encode());
     seed("trust_accept", "one", bundle.encode());
-    let pack = obol_fare::tariff::compile(&policy("tariffs/flat.toml")).unwrap();
-    seed("fare_pack", "flat", pack.bytes());
+    for name in ["flat", "city"] {
+        let tariff = policy(&format!("tariffs/{name}.toml"));
+        let pack = obol_fare::tariff::compile(&tariff).unwrap();
+        seed("fare_pack", &format!("{name}-2"), pack.bytes());
+    }
     identities(&root);
 }
 
@@ -570,6 +579,7 @@ fn policy(name: &str) -> String {
 fn files() {
     for (target, file) in [
         ("fare_tariff", "policies/tariffs/flat.toml"),
+        ("fare_tariff", "policies/tariffs/city.toml"),
         ("cedar_policies", "policies/kms/permits.cedar"),
         ("cedar_policies", "policies/kms/limits.cedar"),
         ("cedar_schema", "policies/kms/schema.cedarschema"),

@@ -1,7 +1,7 @@
 //! What a terminal believes and charges by (docs/spec/trust.md, docs/spec/fare-pack.md).
 
 use obol_credential::UnixTime;
-use obol_fare::{FarePack, price, tariff};
+use obol_fare::{Boarding, CLASSES, FarePack, FareRule, Journey, ZONES, Zone, price, tariff};
 use obol_trust::tuf::{self, Signed, Snapshot, Targets, Timestamp};
 use obol_trust::{StatusList, SuspendedKeys, TrustBundle};
 use obol_verifier_sdk::x509::Root;
@@ -93,12 +93,27 @@ pub(crate) fn fare_tariff(data: &[u8]) -> Taken {
     compiled.into()
 }
 
+/// No ride costs more than its own fare, on whatever journey, and none is priced without a rule.
 fn prices(pack: &FarePack) {
-    for at in [pack.valid_from(), pack.valid_until(), UnixTime(0)] {
-        for class in 0..=u8::MAX {
-            let fare = price(pack, class, at);
-            let has_rule = pack.rules().iter().any(|rule| rule.class == class);
-            assert!(fare.is_err() || has_rule);
+    let changes = pack.offsets().iter().map(|change| change.from);
+    let times = [pack.valid_from(), pack.valid_until(), UnixTime(0)];
+    let mut journey = None;
+    for at in times.into_iter().chain(changes) {
+        for class in 0..=CLASSES {
+            let zone = Zone::new(class % ZONES).expect("below the number of zones");
+            let Ok(quote) = price(pack, Boarding { class, zone, at }) else {
+                continue;
+            };
+            let holds = |rule: &&FareRule| rule.classes.holds(class) && rule.zones.holds(zone);
+            assert!(
+                pack.rules()
+                    .iter()
+                    .filter(holds)
+                    .any(|rule| rule.id == quote.fare.rule)
+            );
+            let (fare, after) = Journey::ride(journey, &quote);
+            assert!(fare.amount_minor <= quote.fare.amount_minor);
+            journey = Some(after);
         }
     }
 }

@@ -18,13 +18,20 @@ pub enum GroupKind {
     Receipt = 1,
     /// 10: the charge of one ride.
     Ride = 10,
-    /// 11: the charge of one ride taken back.
+    /// 11: the charge of one ride taken back; in books from before adjustments.
     RideReversal = 11,
+    /// 12: a change of what one ride is charged, numbered from 1 for each ride.
+    RideAdjustment = 12,
 }
 
 impl GroupKind {
     /// All kinds.
-    pub const ALL: [GroupKind; 3] = [GroupKind::Receipt, GroupKind::Ride, GroupKind::RideReversal];
+    pub const ALL: [GroupKind; 4] = [
+        GroupKind::Receipt,
+        GroupKind::Ride,
+        GroupKind::RideReversal,
+        GroupKind::RideAdjustment,
+    ];
 
     /// The stored number.
     pub const fn number(self) -> u16 {

@@ -18,15 +18,19 @@ pub enum Why {
     Ride = 10,
     /// 11: a charge was taken back, because an earlier use of the same code came to light.
     RideReversal = 11,
+    /// 12: what a ride is charged changed, because another ride of the account or another use of
+    /// the same code came to light.
+    RideAdjustment = 12,
 }
 
 impl Why {
     /// All reasons.
-    pub const ALL: [Why; 4] = [
+    pub const ALL: [Why; 5] = [
         Why::Recharge,
         Why::UnmatchedReceipt,
         Why::Ride,
         Why::RideReversal,
+        Why::RideAdjustment,
     ];
 
     /// The stored number.
@@ -46,6 +50,7 @@ impl Why {
             Why::UnmatchedReceipt => "unmatched-receipt",
             Why::Ride => "ride",
             Why::RideReversal => "ride-reversal",
+            Why::RideAdjustment => "ride-adjustment",
         }
     }
 }

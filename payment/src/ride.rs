@@ -3,12 +3,14 @@
 mod charge;
 mod contest;
 mod intake;
+mod journey;
 mod stored;
 mod upload;
 
-pub use charge::Charge;
+pub use charge::{Charge, Posted};
 pub use contest::{Charging, Contest, Fraud, RideOrder, charged};
 pub use intake::{Intake, RIDE_FUTURE_S, RIDE_HORIZON_S, RideRefusal, VerifiedRide, intake};
+pub use journey::{APART_S, Leg, Party, are_apart, fares};
 pub use obol_tap::{Epoch, Head, TerminalName};
 pub use stored::{Reexamined, StoredRecord, kid_named_by};
 pub use upload::{Entry, Upload};

@@ -6,6 +6,7 @@ mod error;
 mod file;
 mod refusals;
 mod repair;
+mod rides;
 mod salvage;
 mod schema;
 mod seal;
@@ -170,7 +171,7 @@ impl Journal {
         })
     }
 
-    /// Writes a ride down. Returns after the commit's fsync, or not at all.
+    /// Writes a ride down that began in fare zone `zone`, 0 for none. Returns after the commit's fsync, or not at all.
     ///
     /// # Errors
     /// [`JournalError::Storage`]: the ride was not recorded, as far as the disk tells. Should it
@@ -180,6 +181,7 @@ impl Journal {
         verified: Verified,
         fare: FareCharged,
         flags: u8,
+        zone: u8,
     ) -> Result<Durable, JournalError> {
         let tail = self.known_tail()?;
         let record = TapRecord {
@@ -190,6 +192,7 @@ impl Journal {
                 .expect("a verified presentation has at most PRESENTATION_MAX bytes"),
             fare,
             flags,
+            zone: Some(zone),
         };
         let bytes = record.encode();
         let head = tail.head.then(&bytes);

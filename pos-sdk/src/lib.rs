@@ -24,7 +24,7 @@ pub use journal::{
     SegmentKey, StoredClock, StoredRecord, StoredRefusal, Uses, export, repair,
 };
 pub use obol_credential::{RefusalCode, UnixTime};
-pub use obol_fare::{Currency, FarePack};
+pub use obol_fare::{Currency, FarePack, Zone};
 pub use obol_tap::{Acknowledgement, Epoch, SEGMENT_MAX, SpkiId, TerminalName};
 pub use obol_trust::tuf;
 pub use obol_trust::{StatusList, StatusListId, SuspendedKeys};

@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
+use obol_fare::Zone;
 use obol_tap::TerminalName;
 use obol_verifier_sdk::{Operator, Passback, WithinInterval};
 use serde::Deserialize;
@@ -69,6 +70,7 @@ struct RawProvisioning {
     velocity_taps: Option<u32>,
     velocity_within_s: Option<u32>,
     degraded_cap_minor: Option<u32>,
+    zone: Option<u8>,
 }
 
 /// What one class does within its passback interval.
@@ -131,6 +133,7 @@ impl Provisioning {
                 degraded_cap_minor: raw
                     .degraded_cap_minor
                     .unwrap_or(Rules::of(operator).degraded_cap_minor),
+                zone: zone(raw.zone)?,
                 ..Rules::of(operator)
             },
             root: folder.join(raw.root),
@@ -205,6 +208,12 @@ fn interval(
         seconds if seconds <= INTERVAL_MAX_S => Ok(seconds),
         seconds => Err(value(field, &seconds.to_string(), "0 to 86400 seconds")),
     }
+}
+
+fn zone(raw: Option<u8>) -> Result<Zone, ProvisioningError> {
+    let number = raw.unwrap_or(Zone::NONE.number());
+    let expected = "a fare zone of 1 to 63, or no such line for none";
+    Zone::new(number).ok_or_else(|| value("zone", &number.to_string(), expected))
 }
 
 fn repository(
@@ -305,6 +314,13 @@ mod tests {
     }
 
     #[test]
+    fn a_terminal_stands_in_no_zone_unless_one_is_named() {
+        assert_eq!(parse(GOOD).unwrap().rules.zone, Zone::NONE);
+        let zoned = parse(&format!("{GOOD}\nzone = 2\n")).unwrap();
+        assert_eq!(zoned.rules.zone.number(), 2);
+    }
+
+    #[test]
     fn a_class_and_a_velocity_that_cannot_be_are_refused() {
         for (more, error) in [
             ("[[class]]\nclass = 32\n", r#"class = "32""#),
@@ -313,6 +329,7 @@ mod tests {
                 r#"passback_s = "86401""#,
             ),
             ("velocity_taps = 0\n", r#"velocity_taps = "0""#),
+            ("zone = 64\n", r#"zone = "64""#),
             (
                 "velocity_within_s = 86401\n",
                 r#"velocity_within_s = "86401""#,

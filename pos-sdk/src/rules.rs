@@ -1,6 +1,7 @@
 //! What a terminal takes fares for, and how often from one credential.
 
 use obol_credential::UnixTime;
+use obol_fare::Zone;
 use obol_verifier_sdk::{Novelty, Operator, Passback};
 
 use crate::journal::Uses;
@@ -28,6 +29,8 @@ pub struct Rules {
     /// The highest fare while the trust bundle is stale, minor units. The credential's own cap
     /// stands beside it.
     pub degraded_cap_minor: u32,
+    /// The fare zone it stands in at first; see [`crate::Terminal::enter_zone`].
+    pub zone: Zone,
 }
 
 /// A bound on the taps of one credential at this terminal, companions included. The terminal knows
@@ -63,6 +66,7 @@ impl Rules {
             passback: [Passback::default(); CLASS_COUNT],
             velocity: Velocity::default(),
             degraded_cap_minor: DEGRADED_CAP_MINOR,
+            zone: Zone::NONE,
         }
     }
 

@@ -1,6 +1,6 @@
 use obol_credential::{Cti, Kid, RefusalCode, UnixTime};
-use obol_fare::{Currency, Fare, FarePack, price};
-use obol_tap::{FLAG_COMPANION, FLAG_DEGRADED, FareCharged, PackId};
+use obol_fare::{Boarding, Currency, Fare, FarePack, Journey, Quote, Zone, price};
+use obol_tap::{FLAG_COMPANION, FLAG_DEGRADED, FareCharged, PackId, TapRecord};
 use obol_verifier_sdk::{CodeIdentity, Novelty, Refusal, Verified, Verifier};
 
 use crate::{
@@ -134,6 +134,11 @@ impl Terminal {
     /// Charges by another fare pack from now on.
     pub fn charge_by(&mut self, fares: FarePack) {
         self.fares = Some(fares);
+    }
+
+    /// Stands in another fare zone from now on.
+    pub fn enter_zone(&mut self, zone: Zone) {
+        self.rules.zone = zone;
     }
 
     /// Takes note of the time that a server tells over an authenticated connection. When it agrees
@@ -274,7 +279,8 @@ impl Terminal {
             Novelty::Silent => return Ok(Decision::Ignored),
             Novelty::Passback => return Err(PASSBACK),
         }
-        let fare = self.fare(&verified, freshness, now)?;
+        let quote = self.quote(&verified, freshness)?;
+        let fare = self.charged(&verified, &quote, flags)?;
         let durable = self.write_down(verified, fare, flags)?;
         self.floor.tapped(now);
         Ok(Decision::Granted(durable.grant()))
@@ -343,36 +349,58 @@ impl Terminal {
         self.floor.at(self.belief.signed_at())
     }
 
-    fn fare(
-        &self,
-        verified: &Verified,
-        freshness: Freshness,
-        now: UnixTime,
-    ) -> Result<Fare, Refusal> {
+    /// The ride's own fare. The caps hold for it, transfer or not: what the terminal cannot know
+    /// may take the transfer away.
+    fn quote(&self, verified: &Verified, freshness: Freshness) -> Result<Quote, Refusal> {
         let terms = &verified.claims().fare;
         let pack = self
             .fares
             .as_ref()
             .ok_or(refusal(RefusalCode::FareUnknown, "no fare pack is loaded"))?;
-        let fare = price(pack, terms.class, now).map_err(|_| {
+        let boarding = Boarding {
+            class: terms.class,
+            zone: self.rules.zone,
+            at: verified.at(),
+        };
+        let quote = price(pack, boarding).map_err(|_| {
             refusal(
                 RefusalCode::FareUnknown,
-                "the fare pack has no fare for this class now",
+                "the fare pack has no fare for this class here and now",
             )
         })?;
-        if fare.amount_minor > terms.cap_minor {
+        let own_minor = quote.fare.amount_minor;
+        if own_minor > terms.cap_minor {
             return Err(refusal(
                 RefusalCode::Cap,
                 "the fare is above the credential's cap",
             ));
         }
-        if freshness != Freshness::Fresh && fare.amount_minor > self.rules.degraded_cap_minor {
+        if freshness != Freshness::Fresh && own_minor > self.rules.degraded_cap_minor {
             return Err(refusal(
                 RefusalCode::Cap,
                 "the fare is above the cap while the trust bundle is out of date",
             ));
         }
-        Ok(fare)
+        Ok(quote)
+    }
+
+    /// What the ride costs as far as this terminal knows: it may continue a journey that began
+    /// here. What other terminals know, the platform adds.
+    fn charged(&mut self, verified: &Verified, quote: &Quote, flags: u8) -> Result<Fare, Refusal> {
+        if quote.transfer.is_none() || flags & FLAG_COMPANION != 0 {
+            return Ok(quote.fare);
+        }
+        let code = verified.identity();
+        let rides = match self.journal.rides(code.kid, code.cti) {
+            Ok(rides) => rides,
+            Err(fault) => return Err(self.storage_fault(fault, UNREADABLE)),
+        };
+        let class = verified.claims().fare.class;
+        let so_far = self
+            .fares
+            .as_ref()
+            .and_then(|pack| journey(pack, class, &rides));
+        Ok(Journey::ride(so_far, quote).0)
     }
 
     fn write_down(
@@ -387,7 +415,7 @@ impl Terminal {
             amount_minor: fare.amount_minor,
         };
         self.journal
-            .append(verified, charged, flags)
+            .append(verified, charged, flags, self.rules.zone.number())
             .map_err(|fault| self.storage_fault(fault, "the tap could not be written"))
     }
 
@@ -418,6 +446,22 @@ impl Terminal {
     pub fn journal(&mut self) -> &mut Journal {
         &mut self.journal
     }
+}
+
+/// The journey that these rides of one credential, by ascending time, are on. It begins anew with
+/// each fare pack: what a ride cost by another pack, this one cannot say.
+fn journey(pack: &FarePack, class: u8, rides: &[TapRecord]) -> Option<Journey> {
+    let own = rides.iter().filter(|ride| ride.flags & FLAG_COMPANION == 0);
+    own.fold(None, |so_far, ride| {
+        let boarding = Boarding {
+            class,
+            zone: Zone::new(ride.zone.unwrap_or(0))?,
+            at: ride.accepted_at,
+        };
+        let same_pack = ride.fare.pack_id.0 == pack.id().0;
+        let quote = price(pack, boarding).ok().filter(|_| same_pack)?;
+        Some(Journey::ride(so_far, &quote).1)
+    })
 }
 
 const UNREADABLE: &str = "the journal cannot be read";

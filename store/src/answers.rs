@@ -2,6 +2,7 @@ use obol_account::{AccountNumber, Passenger};
 use obol_ledger::{AccountId, Amount, TrialBalance, Why};
 use obol_payment::order::Payment;
 use obol_payment::ride::{Fraud, Head, RideKey, TerminalName};
+use obol_payment::{PackId, RuleId};
 
 use crate::Unmatched;
 
@@ -170,6 +171,17 @@ pub struct StatementLine {
     pub balance: Amount,
     /// The business key: `simulated-bank/T1`, `ferry-1/0011223344556677/17`.
     pub reference: String,
+    /// By which rule a ride is charged; `None` for anything else.
+    pub fare: Option<FareApplied>,
+}
+
+/// The rule by which a ride is charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FareApplied {
+    /// The fare pack.
+    pub pack: PackId,
+    /// The rule in it: a fare's or a transfer's.
+    pub rule: RuleId,
 }
 
 /// A recount of the books.
@@ -190,6 +202,11 @@ pub enum AuditFinding {
     Unbalanced {
         /// Debits less credits.
         difference: Amount,
+    },
+    /// The rides of a payer are not charged what its transfers say.
+    RidesDiffer {
+        /// The wallet, or suspense.
+        account: AccountId,
     },
     /// Counters are not the sum of the account's transfers (invariant I2).
     CountersDiffer {

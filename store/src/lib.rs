@@ -5,8 +5,9 @@ mod fault;
 mod sqlite;
 
 pub use answers::{
-    AuditFinding, BooksReport, Credit, Disposition, Enrolment, Event, FraudCase, Kept, NotCharged,
-    PostedRecord, PostedUpload, Receipt, Receipts, Reposted, Statement, StatementLine, Terminal,
+    AuditFinding, BooksReport, Credit, Disposition, Enrolment, Event, FareApplied, FraudCase, Kept,
+    NotCharged, PostedRecord, PostedUpload, Receipt, Receipts, Reposted, Statement, StatementLine,
+    Terminal,
 };
 pub use fault::{
     AdmitRefused, AuthoriseIssueRefused, BindRefused, CreateOrderRefused, CreditRefused,

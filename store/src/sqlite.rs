@@ -2,6 +2,7 @@
 
 mod audit;
 mod issuer_keys;
+mod journeys;
 mod ledger;
 mod migrate;
 mod orders;

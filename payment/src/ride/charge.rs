@@ -1,9 +1,13 @@
+use std::cmp::Ordering;
+
 use obol_credential::{Cti, UnixTime};
-use obol_ledger::{AccountId, Amount, Bucket, Code, DayRule, Group, GroupKind, Transfer, Why};
+use obol_ledger::{
+    AccountId, Amount, Bucket, Code, DayRule, Group, GroupKind, SourceKey, Transfer, Why,
+};
 
 use super::{RideKey, VerifiedRide};
 
-/// What one ride moves in the books: a pure function of the ride and of who pays.
+/// Whom one ride concerns in the books: a pure function of the ride and of who pays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Charge {
     /// The ride.
@@ -12,10 +16,25 @@ pub struct Charge {
     pub payer: AccountId,
     /// The operator that earns.
     pub operator: String,
-    /// The fare, from 0 on.
-    pub amount: Amount,
     /// When the terminal accepted the code.
     pub accepted_at: UnixTime,
+}
+
+/// What the books hold of a ride: how much is charged, after how many postings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// Charged, from 0 on.
+    pub amount: Amount,
+    /// Postings so far.
+    pub postings: u32,
+}
+
+impl Posted {
+    /// Nothing yet.
+    pub const NOTHING: Posted = Posted {
+        amount: Amount::ZERO,
+        postings: 0,
+    };
 }
 
 impl Charge {
@@ -29,51 +48,45 @@ impl Charge {
             key: ride.key().clone(),
             payer: wallet.unwrap_or_else(|| unidentified(cti, &operator)),
             operator,
-            amount: Amount::from_minor(i64::from(ride.fare().amount_minor)),
             accepted_at: ride.accepted_at(),
         }
     }
 
-    /// `Dr payer / Cr 2100`. `None` for a free ride, which moves nothing.
+    /// What brings the books from `posted` to `amount`: `Dr payer / Cr 2100` for more, the other
+    /// way round for less, `None` when they say so already. Each posting carries the ride's own
+    /// time and day, so that what is taken back cancels in every report of that period.
     #[must_use]
-    pub fn group(&self, day: DayRule) -> Option<Group> {
-        self.posting(GroupKind::Ride, Why::Ride, self.payer, self.earner(), day)
+    pub fn posting(&self, posted: Posted, amount: Amount, day: DayRule) -> Option<Group> {
+        let (payer, earner) = (self.payer, self.earner());
+        let (dr, cr, difference) = match amount.cmp(&posted.amount) {
+            Ordering::Equal => return None,
+            Ordering::Greater => (payer, earner, amount.minus(posted.amount)),
+            Ordering::Less => (earner, payer, posted.amount.minus(amount)),
+        };
+        let difference = difference.expect("fares of 32 bits differ by less than 64");
+        let (kind, why) = match posted.postings {
+            0 => (GroupKind::Ride, Why::Ride),
+            _ => (GroupKind::RideAdjustment, Why::RideAdjustment),
+        };
+        let at = self.accepted_at.0;
+        let leg = Transfer::new(dr, cr, difference, why, at, day.day_of(at))
+            .expect("a fare of 32 bits is within range, the accounts differ and share a bucket");
+        let group = Group::new(kind, self.source_key(posted.postings), vec![leg]);
+        Some(group.expect("one leg makes a group"))
     }
 
-    /// Takes [`Charge::group`] back. It carries the ride's own time and day, so that ride and
-    /// reversal cancel in every report of that period.
-    #[must_use]
-    pub fn reversal(&self, day: DayRule) -> Option<Group> {
-        self.posting(
-            GroupKind::RideReversal,
-            Why::RideReversal,
-            self.earner(),
-            self.payer,
-            day,
-        )
+    /// The ride's own key, and behind it the number of the adjustment.
+    fn source_key(&self, postings: u32) -> SourceKey {
+        match postings {
+            0 => self.key.source_key(),
+            number => SourceKey::new(format!("{}/{number}", self.key))
+                .expect("at most 80 characters of a-z, 0-9, - and /"),
+        }
     }
 
     /// The operator's account in the payer's bucket, so that the ride stays in one bucket.
     fn earner(&self) -> AccountId {
         AccountId::named(self.payer.bucket, Code::OperatorClearing, &self.operator)
-    }
-
-    fn posting(
-        &self,
-        kind: GroupKind,
-        why: Why,
-        dr: AccountId,
-        cr: AccountId,
-        day: DayRule,
-    ) -> Option<Group> {
-        if self.amount == Amount::ZERO {
-            return None;
-        }
-        let at = self.accepted_at.0;
-        let leg = Transfer::new(dr, cr, self.amount, why, at, day.day_of(at))
-            .expect("a fare of 32 bits is within range, the accounts differ and share a bucket");
-        let group = Group::new(kind, self.key.source_key(), vec![leg]);
-        Some(group.expect("one leg makes a group"))
     }
 }
 

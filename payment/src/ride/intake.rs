@@ -1,9 +1,9 @@
 use obol_credential::{Malformed, UnixTime};
-use obol_fare::{Fare, FareError, FarePack, price};
-use obol_tap::{Epoch, TapRecord, TerminalName};
+use obol_fare::{Boarding, Fare, FareError, FarePack, Quote, Zone, price};
+use obol_tap::{Epoch, FLAG_COMPANION, TapRecord, TerminalName};
 use obol_verifier_sdk::{CodeIdentity, Operator, Refusal, Verifier};
 
-use super::RideKey;
+use super::{Party, RideKey};
 
 /// How far a ride may lie in our future, in seconds: a terminal's clock that runs ahead.
 pub const RIDE_FUTURE_S: u32 = 300;
@@ -30,8 +30,8 @@ pub struct VerifiedRide {
     identity: CodeIdentity,
     counter: u32,
     operator: Operator,
-    fare: Fare,
-    accepted_at: UnixTime,
+    quote: Quote,
+    party: Party,
 }
 
 /// Why a record is not charged. It is kept, and its place in the journal counts as received.
@@ -73,12 +73,16 @@ pub enum RideRefusal {
     /// The fare pack has no fare for this ride.
     #[error("FARE_UNKNOWN: {0}")]
     FareUnknown(FareError),
-    /// The terminal charged something else than its own fare pack says.
-    #[error("FARE_MISMATCH: the terminal charged {charged}, the fare pack says {priced}")]
+    /// The terminal charged what its own fare pack does not give on any journey.
+    #[error(
+        "FARE_MISMATCH: the terminal charged {charged} by rule {rule}, the ride's fare is {priced}"
+    )]
     FareMismatch {
         /// What the record says, minor units.
         charged: u32,
-        /// What its fare pack says, minor units.
+        /// The rule it names.
+        rule: u16,
+        /// The ride's own fare, minor units.
         priced: u32,
     },
     /// The fare is above what the credential permits for one ride.
@@ -139,10 +143,10 @@ pub fn intake(
         .verify(&record.presentation, record.accepted_at)
         .map_err(RideRefusal::Code)?;
     let terms = verified.claims().fare;
-    let fare = check_fare(&record, terms.class, rules.packs)?;
-    if fare.amount_minor > terms.cap_minor {
+    let quote = check_fare(&record, terms.class, rules.packs)?;
+    if quote.fare.amount_minor > terms.cap_minor {
         return Err(RideRefusal::AboveCap {
-            fare: fare.amount_minor,
+            fare: quote.fare.amount_minor,
             cap: terms.cap_minor,
         });
     }
@@ -151,8 +155,8 @@ pub fn intake(
         identity: verified.identity(),
         counter: verified.dynamic().counter,
         operator: rules.verifier.operator,
-        fare,
-        accepted_at: record.accepted_at,
+        quote,
+        party: Party::of(record.flags & FLAG_COMPANION),
     })
 }
 
@@ -186,18 +190,34 @@ fn check_time(accepted_at: UnixTime, rules: &Intake<'_>) -> Result<(), RideRefus
     Ok(())
 }
 
-fn check_fare(record: &TapRecord, class: u8, packs: &[FarePack]) -> Result<Fare, RideRefusal> {
+/// The ride's own fare. What the terminal charged must be that, or what a transfer may make of it;
+/// whether it was a transfer, all rides of the account say.
+fn check_fare(record: &TapRecord, class: u8, packs: &[FarePack]) -> Result<Quote, RideRefusal> {
     let charged = record.fare;
     let pack = packs
         .iter()
         .find(|pack| pack.id().0 == charged.pack_id.0)
         .ok_or(RideRefusal::PackUnknown(charged.pack_id))?;
-    let fare = price(pack, class, record.accepted_at).map_err(RideRefusal::FareUnknown)?;
-    if (fare.amount_minor, fare.rule.0) != (charged.amount_minor, charged.rule) {
-        let (charged, priced) = (charged.amount_minor, fare.amount_minor);
-        return Err(RideRefusal::FareMismatch { charged, priced });
+    let boarding = Boarding {
+        class,
+        zone: record.zone.and_then(Zone::new).unwrap_or(Zone::NONE),
+        at: record.accepted_at,
+    };
+    let quote = price(pack, boarding).map_err(RideRefusal::FareUnknown)?;
+    let own = quote.fare;
+    let by_itself = (own.rule.0, own.amount_minor) == (charged.rule, charged.amount_minor);
+    let by_transfer = quote.transfer.is_some_and(|transfer| {
+        let may_be = transfer.fare.may_be(charged.amount_minor, own.amount_minor);
+        transfer.id.0 == charged.rule && may_be
+    });
+    if by_itself || by_transfer {
+        return Ok(quote);
     }
-    Ok(fare)
+    Err(RideRefusal::FareMismatch {
+        charged: charged.amount_minor,
+        rule: charged.rule,
+        priced: own.amount_minor,
+    })
 }
 
 impl VerifiedRide {
@@ -237,15 +257,27 @@ impl VerifiedRide {
         &self.operator
     }
 
-    /// The fare, by the platform's own reckoning.
+    /// The ride's own fare, by the platform's own reckoning, and what a journey may make of it.
+    #[must_use]
+    pub const fn quote(&self) -> Quote {
+        self.quote
+    }
+
+    /// The ride's own fare.
     #[must_use]
     pub const fn fare(&self) -> Fare {
-        self.fare
+        self.quote.fare
+    }
+
+    /// Whom it carried.
+    #[must_use]
+    pub const fn party(&self) -> Party {
+        self.party
     }
 
     /// When the terminal accepted the code.
     #[must_use]
     pub const fn accepted_at(&self) -> UnixTime {
-        self.accepted_at
+        self.quote.at
     }
 }

@@ -1,7 +1,7 @@
 //! A terminal that signs its journal with the key of its certificate.
 
 use obol_credential::{Nonce, PRESENTATION_MAX, UnixTime, from_text};
-use obol_fare::price;
+use obol_fare::{Boarding, Zone, price};
 use obol_mint::NOW;
 use obol_payment::ride::{Epoch, Head, TerminalName};
 use obol_platform::App;
@@ -65,6 +65,7 @@ impl Bus {
             presentation,
             fare: fare(&self.town_packs, NOW),
             flags: 0,
+            zone: Some(0),
         };
         let epoch = Epoch([1; 8]);
         let records = [record.encode()];
@@ -82,7 +83,12 @@ impl Bus {
 }
 
 fn fare(pack: &obol_fare::FarePack, at: UnixTime) -> FareCharged {
-    let fare = price(pack, 1, at).unwrap();
+    let boarding = Boarding {
+        class: 1,
+        zone: Zone::NONE,
+        at,
+    };
+    let fare = price(pack, boarding).unwrap().fare;
     FareCharged {
         pack_id: PackId(fare.pack_id.0),
         rule: fare.rule.0,

@@ -238,7 +238,7 @@ fn carve_chunk(
     found: &mut Vec<(u64, Found)>,
 ) {
     for at in 0..chunk.len().saturating_sub(1) {
-        if chunk[at..].starts_with(&[0x87, 1])
+        if TapRecord::may_begin(&chunk[at..])
             && let Some((record, len)) = record_at(&chunk[at..])
             && record.terminal == *terminal
             && wanted.contains(&record.seq)

@@ -50,7 +50,7 @@ impl Crowd {
 
 fn tap(journal: &mut Journal, verified: Verified) {
     let at: UnixTime = verified.at();
-    let durable = journal.append(verified, fare(), 0).unwrap();
+    let durable = journal.append(verified, fare(), 0, 0).unwrap();
     journal.opened(durable.grant(), at).unwrap();
 }
 

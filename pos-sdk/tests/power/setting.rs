@@ -156,7 +156,7 @@ impl Setting {
         match step {
             Step::Ride => {
                 let verified = self.codes[told.heads.len()].clone();
-                let durable = journal.append(verified, fare(), 0)?;
+                let durable = journal.append(verified, fare(), 0, 0)?;
                 told.heads.push(head(told).then(&durable.record().encode()));
             }
             Step::Opened => {

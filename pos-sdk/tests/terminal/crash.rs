@@ -57,7 +57,11 @@ impl World {
             rule: 10,
             amount_minor: FARE,
         };
-        let durable = self.terminal().journal().append(verified, fare, 0).unwrap();
+        let durable = self
+            .terminal()
+            .journal()
+            .append(verified, fare, 0, 0)
+            .unwrap();
         drop(durable);
         self.stop();
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use obol_fare::{Currency, FareRule, RuleId};
+use obol_fare::{Currency, FareRule, RuleId, Tariff};
 use obol_pos_sdk::{
     Decision, Epoch, FarePack, Journal, Operator, RefusalCode, Rules, StoredRecord, Terminal,
     TerminalName, Trust, UnixTime,
@@ -28,13 +28,15 @@ pub(crate) fn rules() -> Rules {
 }
 
 pub(crate) fn fares() -> FarePack {
-    let rule = FareRule {
-        id: RuleId(10),
-        class: 1,
-        amount_minor: FARE,
-    };
+    let rule = FareRule::flat(RuleId(10), 1, FARE);
     let cny = Currency::new("CNY").unwrap();
-    FarePack::new(cny, T.minus(86_400), T.plus(86_400), vec![rule]).unwrap()
+    FarePack::new(Tariff::plain(
+        cny,
+        T.minus(86_400),
+        T.plus(86_400),
+        vec![rule],
+    ))
+    .unwrap()
 }
 
 /// A folder with a journal, an issuer and a terminal that can be stopped and started.

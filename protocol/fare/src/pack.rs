@@ -1,13 +1,22 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use obol_credential::UnixTime;
+use obol_credential::{Malformed, UnixTime};
 use sha2::{Digest, Sha256};
 
-use crate::codec;
+use crate::check::{PackRefused, check};
+use crate::{DayException, FareRule, OffsetChange, TransferRule, codec};
 
-/// The most rules a pack may carry: one per fare class.
-pub const RULES_MAX: usize = 32;
+/// The most fare rules of a pack.
+pub const RULES_MAX: usize = 256;
+/// The most time windows of a rule.
+pub const WINDOWS_MAX: usize = 4;
+/// The most changes of the offset from UTC: two a year for 32 years.
+pub const OFFSETS_MAX: usize = 64;
+/// The most exceptions of the calendar.
+pub const DAYS_MAX: usize = 400;
+/// The most transfer rules: one per fare class.
+pub const TRANSFERS_MAX: usize = 32;
 
 /// An ISO 4217 code: three capital letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,118 +67,124 @@ impl fmt::Debug for PackId {
     }
 }
 
-/// One flat fare: passengers of `class` pay `amount_minor` for a ride.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FareRule {
-    /// Number of the rule.
-    pub id: RuleId,
-    /// Fare class of the credential, 0..=31.
-    pub class: u8,
-    /// The fare in minor units, from 0 on.
-    pub amount_minor: u32,
+/// Everything a fare pack says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tariff {
+    /// The currency of all its fares.
+    pub currency: Currency,
+    /// The first second at which it prices.
+    pub valid_from: UnixTime,
+    /// The last second at which it prices.
+    pub valid_until: UnixTime,
+    /// The fares, the first that fits counts; 1..=[`RULES_MAX`].
+    pub rules: Vec<FareRule>,
+    /// Local time, by ascending seconds; at most [`OFFSETS_MAX`], none where no rule has times.
+    pub offsets: Vec<OffsetChange>,
+    /// Days that are not what their weekday says, by ascending date; at most [`DAYS_MAX`].
+    pub days: Vec<DayException>,
+    /// Transfers, one rule for a class; at most [`TRANSFERS_MAX`].
+    pub transfers: Vec<TransferRule>,
+}
+
+impl Tariff {
+    /// Fares that depend on neither time nor journey.
+    #[must_use]
+    pub fn plain(
+        currency: Currency,
+        valid_from: UnixTime,
+        valid_until: UnixTime,
+        rules: Vec<FareRule>,
+    ) -> Tariff {
+        Tariff {
+            currency,
+            valid_from,
+            valid_until,
+            rules,
+            offsets: Vec::new(),
+            days: Vec::new(),
+            transfers: Vec::new(),
+        }
+    }
 }
 
 /// A fare pack that has been checked, and the bytes that say it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FarePack {
-    currency: Currency,
-    valid_from: UnixTime,
-    valid_until: UnixTime,
-    rules: Vec<FareRule>,
+    tariff: Tariff,
     bytes: Vec<u8>,
+    id: PackId,
 }
-
-/// Why rules do not make a pack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PackRefused {
-    /// It ends before it begins.
-    Empty {
-        /// First second.
-        from: UnixTime,
-        /// Last second.
-        until: UnixTime,
-    },
-    /// No rule, or more than [`RULES_MAX`].
-    RuleCount(usize),
-    /// A class from 32 on.
-    Class(u8),
-    /// Two rules for one class, or rules not sorted by class.
-    ClassOrder(u8),
-    /// Two rules with one number.
-    RuleTwice(RuleId),
-}
-
-impl fmt::Display for PackRefused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PackRefused::Empty { from, until } => {
-                write!(f, "valid_until {until} lies before valid_from {from}")
-            }
-            PackRefused::RuleCount(count) => {
-                write!(f, "a fare pack has 1 to {RULES_MAX} rules, not {count}")
-            }
-            PackRefused::Class(class) => write!(f, "fare class {class} is not within 0 to 31"),
-            PackRefused::ClassOrder(class) => {
-                write!(f, "the rule of class {class} stands twice or out of order")
-            }
-            PackRefused::RuleTwice(id) => write!(f, "rule {} stands twice", id.0),
-        }
-    }
-}
-
-impl core::error::Error for PackRefused {}
 
 impl FarePack {
-    /// Checks and encodes a pack. It is valid from `valid_from` to `valid_until`, both seconds
-    /// included; `rules` are sorted by class, one per class.
+    /// Checks and encodes a pack, in the newest format.
     ///
     /// # Errors
     /// [`PackRefused`] names the rule of docs/spec/fare-pack.md that is broken.
-    pub fn new(
-        currency: Currency,
-        valid_from: UnixTime,
-        valid_until: UnixTime,
-        rules: Vec<FareRule>,
-    ) -> Result<FarePack, PackRefused> {
-        if valid_until < valid_from {
-            return Err(PackRefused::Empty {
-                from: valid_from,
-                until: valid_until,
-            });
-        }
-        check_rules(&rules)?;
-        let bytes = codec::encode(currency, valid_from, valid_until, &rules);
-        Ok(FarePack {
-            currency,
-            valid_from,
-            valid_until,
-            rules,
-            bytes,
-        })
+    pub fn new(tariff: Tariff) -> Result<FarePack, PackRefused> {
+        check(&tariff)?;
+        let bytes = codec::encode(&tariff);
+        Ok(FarePack::of_checked(tariff, bytes))
+    }
+
+    /// Reads a pack of either format, strictly: only the deterministic encoding is accepted.
+    ///
+    /// # Errors
+    /// [`Malformed`] with the place and the rule of docs/spec/fare-pack.md.
+    pub fn decode(bytes: &[u8]) -> Result<FarePack, Malformed> {
+        let (tariff, rules_at) = codec::decode(bytes)?;
+        check(&tariff).map_err(|_| Malformed {
+            at: rules_at,
+            rule: "rules that make no fare pack",
+        })?;
+        Ok(FarePack::of_checked(tariff, bytes.to_vec()))
+    }
+
+    fn of_checked(tariff: Tariff, bytes: Vec<u8>) -> FarePack {
+        let digest = Sha256::digest(&bytes);
+        let id = PackId(*digest.first_chunk().expect("SHA-256 has 32 bytes"));
+        FarePack { tariff, bytes, id }
     }
 
     /// The currency of all its fares.
     #[must_use]
     pub const fn currency(&self) -> Currency {
-        self.currency
+        self.tariff.currency
     }
 
     /// The first second at which it prices.
     #[must_use]
     pub const fn valid_from(&self) -> UnixTime {
-        self.valid_from
+        self.tariff.valid_from
     }
 
     /// The last second at which it prices.
     #[must_use]
     pub const fn valid_until(&self) -> UnixTime {
-        self.valid_until
+        self.tariff.valid_until
     }
 
-    /// The rules, sorted by class.
+    /// The fares, in the order in which they are tried.
     #[must_use]
     pub fn rules(&self) -> &[FareRule] {
-        &self.rules
+        &self.tariff.rules
+    }
+
+    /// What local time is, by ascending seconds.
+    #[must_use]
+    pub fn offsets(&self) -> &[OffsetChange] {
+        &self.tariff.offsets
+    }
+
+    /// Days that are not what their weekday says, by ascending date.
+    #[must_use]
+    pub fn days(&self) -> &[DayException] {
+        &self.tariff.days
+    }
+
+    /// How riders transfer.
+    #[must_use]
+    pub fn transfers(&self) -> &[TransferRule] {
+        &self.tariff.transfers
     }
 
     /// The deterministic bytes of the pack.
@@ -180,27 +195,7 @@ impl FarePack {
 
     /// The name of exactly these bytes.
     #[must_use]
-    pub fn id(&self) -> PackId {
-        let digest = Sha256::digest(&self.bytes);
-        PackId(*digest.first_chunk().expect("SHA-256 has 32 bytes"))
+    pub const fn id(&self) -> PackId {
+        self.id
     }
-}
-
-fn check_rules(rules: &[FareRule]) -> Result<(), PackRefused> {
-    if rules.is_empty() || rules.len() > RULES_MAX {
-        return Err(PackRefused::RuleCount(rules.len()));
-    }
-    for (position, rule) in rules.iter().enumerate() {
-        if rule.class > 31 {
-            return Err(PackRefused::Class(rule.class));
-        }
-        let before = &rules[..position];
-        if before.last().is_some_and(|last| last.class >= rule.class) {
-            return Err(PackRefused::ClassOrder(rule.class));
-        }
-        if before.iter().any(|other| other.id == rule.id) {
-            return Err(PackRefused::RuleTwice(rule.id));
-        }
-    }
-    Ok(())
 }

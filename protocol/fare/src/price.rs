@@ -2,7 +2,18 @@ use core::fmt;
 
 use obol_credential::UnixTime;
 
-use crate::{FarePack, PackId, RuleId};
+use crate::{FarePack, LocalTime, PackId, RuleId, Transfer, Zone};
+
+/// Who boards, where and when: all that a fare of one ride depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Boarding {
+    /// Fare class of the credential, 0..=31.
+    pub class: u8,
+    /// Where the terminal stands.
+    pub zone: Zone,
+    /// When the code was accepted.
+    pub at: UnixTime,
+}
 
 /// What a ride costs, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,95 +26,67 @@ pub struct Fare {
     pub pack_id: PackId,
 }
 
+/// A ride's own fare, and what it may become as part of a journey: see [`crate::Journey`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// When the rider boarded.
+    pub at: UnixTime,
+    /// The fare of the ride by itself. No transfer makes it more.
+    pub fare: Fare,
+    /// How riders of the class transfer, where they do.
+    pub transfer: Option<Transfer>,
+}
+
 /// Why a ride has no price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FareError {
-    /// No rule for this class at this time: refusal code `FARE_UNKNOWN`.
-    Unknown {
-        /// The class asked for.
-        class: u8,
-        /// The time asked for.
-        at: UnixTime,
-    },
+    /// No rule fits: refusal code `FARE_UNKNOWN`.
+    Unknown(Boarding),
 }
 
 impl fmt::Display for FareError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let FareError::Unknown { class, at } = self;
-        write!(f, "the fare pack has no fare for class {class} at {at}")
+        let FareError::Unknown(Boarding { class, zone, at }) = self;
+        write!(f, "the fare pack has no fare for class {class} at {at}")?;
+        if *zone != Zone::NONE {
+            write!(f, " in zone {zone}")?;
+        }
+        Ok(())
     }
 }
 
 impl core::error::Error for FareError {}
 
-/// Prices a ride of a passenger of `class` that began `at`.
+/// Prices a ride: the first rule that fits, in the order of the pack.
 ///
 /// The terminal and the platform call this same function; a difference between the two is a
 /// difference of packs.
 ///
 /// # Errors
-/// [`FareError::Unknown`] outside the pack's time or for a class without a rule.
-pub fn price(pack: &FarePack, class: u8, at: UnixTime) -> Result<Fare, FareError> {
-    let unknown = FareError::Unknown { class, at };
+/// [`FareError::Unknown`] outside the pack's time, or when no rule fits.
+//= docs/spec/fare-pack.md#evaluation
+pub fn price(pack: &FarePack, boarding: Boarding) -> Result<Quote, FareError> {
+    let Boarding { class, zone, at } = boarding;
+    let unknown = FareError::Unknown(boarding);
     if at < pack.valid_from() || pack.valid_until() < at {
         return Err(unknown);
     }
-    let rule = pack
-        .rules()
-        .iter()
-        .find(|rule| rule.class == class)
-        .ok_or(unknown)?;
-    Ok(Fare {
-        amount_minor: rule.amount_minor,
-        rule: rule.id,
-        pack_id: pack.id(),
+    let local = LocalTime::of(at, pack.offsets(), pack.days());
+    let rule = pack.rules().iter().find(|rule| {
+        rule.classes.holds(class)
+            && rule.zones.holds(zone)
+            && (rule.times.is_empty() || rule.times.iter().any(|window| window.holds(local)))
+    });
+    let rule = rule.ok_or(unknown)?;
+    let transfers = pack.transfers().iter();
+    let mut transfers = transfers.filter(|transfer| transfer.classes.holds(class));
+    Ok(Quote {
+        at,
+        fare: Fare {
+            amount_minor: rule.amount_minor,
+            rule: rule.id,
+            pack_id: pack.id(),
+        },
+        transfer: transfers.next().map(|rule| rule.transfer),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use alloc::vec;
-
-    use super::*;
-    use crate::{Currency, FareRule};
-
-    fn pack() -> FarePack {
-        let rule = FareRule {
-            id: RuleId(10),
-            class: 1,
-            amount_minor: 200,
-        };
-        let cny = Currency::new("CNY").unwrap();
-        FarePack::new(cny, UnixTime(100), UnixTime(200), vec![rule]).unwrap()
-    }
-
-    #[test]
-    fn a_known_class_pays_its_rule() {
-        let fare = Fare {
-            amount_minor: 200,
-            rule: RuleId(10),
-            pack_id: pack().id(),
-        };
-        assert_eq!(price(&pack(), 1, UnixTime(100)), Ok(fare));
-        assert_eq!(price(&pack(), 1, UnixTime(200)), Ok(fare));
-    }
-
-    #[test]
-    fn a_ride_outside_the_time_of_the_pack_has_no_price() {
-        for at in [UnixTime(99), UnixTime(201)] {
-            assert_eq!(
-                price(&pack(), 1, at),
-                Err(FareError::Unknown { class: 1, at })
-            );
-        }
-    }
-
-    #[test]
-    fn a_class_without_a_rule_has_no_price() {
-        let at = UnixTime(150);
-        assert_eq!(
-            price(&pack(), 2, at),
-            Err(FareError::Unknown { class: 2, at })
-        );
-    }
 }

@@ -16,7 +16,9 @@ pub use acknowledgement::{Acknowledgement, RecordAcknowledgement, RecordStatus};
 pub use chain::{Epoch, Head};
 pub use key::{SpkiId, TerminalKey};
 pub use name::{TERMINAL_NAME_MAX, TerminalName};
-pub use record::{FLAG_COMPANION, FLAG_DEGRADED, FareCharged, PackId, RECORD_MAX, TapRecord};
+pub use record::{
+    FLAG_COMPANION, FLAG_DEGRADED, FareCharged, PackId, RECORD_MAX, TapRecord, ZONE_MAX,
+};
 pub use segment::{
     SEGMENT_MAX, SEGMENT_RECORDS_MAX, SegmentRecord, SegmentRefusal, UnsignedSegment,
     VerifiedSegment,

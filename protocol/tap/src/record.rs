@@ -8,10 +8,22 @@ use crate::{TERMINAL_NAME_MAX, TerminalName, envelope::built, hex};
 /// Bytes of the longest record that anyone accepts.
 pub const RECORD_MAX: usize = 512;
 
+/// The version of segments, and of records that say no zone.
 const VERSION: u64 = 1;
-/// Bytes of the longest record of this version.
-const LONGEST: usize =
-    1 + 1 + 9 + 5 + (2 + TERMINAL_NAME_MAX) + (3 + PRESENTATION_MAX) + (1 + (1 + 8) + 3 + 5) + 2;
+/// The version of records that say a zone.
+const VERSION_ZONED: u64 = 2;
+/// The highest fare zone.
+pub const ZONE_MAX: u8 = 63;
+/// Bytes of the longest record of either version.
+const LONGEST: usize = 1
+    + 1
+    + 9
+    + 5
+    + (2 + TERMINAL_NAME_MAX)
+    + (3 + PRESENTATION_MAX)
+    + (1 + (1 + 8) + 3 + 5)
+    + 2
+    + 2;
 const _: () = assert!(LONGEST <= RECORD_MAX);
 
 /// The terminal's trust bundle was out of date, within the time that it may be.
@@ -57,6 +69,9 @@ pub struct TapRecord {
     /// Bits about the ride: [`FLAG_DEGRADED`], [`FLAG_COMPANION`]. A reader keeps those it does not
     /// know.
     pub flags: u8,
+    /// The fare zone the terminal stood in, 0 ..= [`ZONE_MAX`], 0 for none. A record of version 1
+    /// does not say it: `None`. Terminals write version 2.
+    pub zone: Option<u8>,
 }
 
 impl TapRecord {
@@ -64,15 +79,27 @@ impl TapRecord {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         built(|sink| {
-            sink.array(7)?.u64(VERSION)?;
+            match self.zone {
+                None => sink.array(7)?.u64(VERSION)?,
+                Some(_) => sink.array(8)?.u64(VERSION_ZONED)?,
+            };
             sink.u64(self.seq)?.u32(self.accepted_at.0)?;
             sink.str(self.terminal.as_str())?
                 .bytes(&self.presentation)?;
             sink.array(3)?.bytes(&self.fare.pack_id.0)?;
             sink.u16(self.fare.rule)?.u32(self.fare.amount_minor)?;
             sink.u8(self.flags)?;
+            if let Some(zone) = self.zone {
+                sink.u8(zone)?;
+            }
             Ok(())
         })
+    }
+
+    /// Whether bytes begin like a record: for those who look for records in what is left of a file.
+    #[must_use]
+    pub fn may_begin(bytes: &[u8]) -> bool {
+        bytes.starts_with(&[0x87, VERSION as u8]) || bytes.starts_with(&[0x88, VERSION_ZONED as u8])
     }
 
     /// Reads a record.
@@ -88,8 +115,7 @@ impl TapRecord {
             });
         }
         let mut reader = Reader::new(bytes);
-        reader.array(7)?;
-        read_version(&mut reader)?;
+        let zoned = read_record_version(&mut reader)?;
         let record = Self {
             seq: read_seq(&mut reader)?,
             accepted_at: UnixTime(reader.uint_as()?),
@@ -97,9 +123,54 @@ impl TapRecord {
             presentation: read_presentation(&mut reader)?,
             fare: read_fare(&mut reader)?,
             flags: reader.uint_as()?,
+            zone: match zoned {
+                Zoned::No => None,
+                Zoned::Yes => Some(read_zone(&mut reader)?),
+            },
         };
         reader.finish()?;
         Ok(record)
+    }
+}
+
+/// Whether the record's version says a zone.
+enum Zoned {
+    No,
+    Yes,
+}
+
+/// The head and the version, which agree.
+fn read_record_version(reader: &mut Reader<'_>) -> Result<Zoned, Malformed> {
+    let at = reader.position();
+    let items = reader.array_up_to(8)?;
+    let version_at = reader.position();
+    let zoned = match reader.uint()? {
+        VERSION => Zoned::No,
+        VERSION_ZONED => Zoned::Yes,
+        _ => {
+            return Err(Malformed {
+                at: version_at,
+                rule: "another version than 1 and 2",
+            });
+        }
+    };
+    match (items, &zoned) {
+        (7, Zoned::No) | (8, Zoned::Yes) => Ok(zoned),
+        _ => Err(Malformed {
+            at,
+            rule: "array of another length",
+        }),
+    }
+}
+
+fn read_zone(reader: &mut Reader<'_>) -> Result<u8, Malformed> {
+    let at = reader.position();
+    match reader.uint()? {
+        zone if zone <= u64::from(ZONE_MAX) => Ok(zone as u8),
+        _ => Err(Malformed {
+            at,
+            rule: "zone is not 0 ..= 63",
+        }),
     }
 }
 
@@ -160,6 +231,7 @@ mod tests {
                 amount_minor: 200,
             },
             flags: 0,
+            zone: Some(2),
         }
     }
 
@@ -180,6 +252,7 @@ mod tests {
                 amount_minor: u32::MAX,
             },
             flags: u8::MAX,
+            zone: Some(ZONE_MAX),
         };
         let bytes = longest.encode();
         assert_eq!(bytes.len(), LONGEST);
@@ -199,8 +272,43 @@ mod tests {
     #[test]
     fn a_record_of_another_version_is_refused() {
         let mut bytes = record().encode();
-        bytes[1] = 2;
-        assert_eq!(rule_of(&bytes), "another version than 1");
+        bytes[1] = 3;
+        assert_eq!(rule_of(&bytes), "another version than 1 and 2");
+    }
+
+    #[test]
+    fn a_record_of_version_1_is_read_and_written_without_a_zone() {
+        let old = TapRecord {
+            zone: None,
+            ..record()
+        };
+        let bytes = old.encode();
+        assert_eq!(bytes[..2], [0x87, 1]);
+        assert!(TapRecord::may_begin(&bytes) && TapRecord::may_begin(&record().encode()));
+        assert!(!TapRecord::may_begin(&bytes[..1]));
+        assert_eq!(TapRecord::decode(&bytes), Ok(old));
+    }
+
+    #[test]
+    fn a_version_with_the_other_version_s_length_is_refused() {
+        let mut new = record().encode();
+        new[1] = 1;
+        assert_eq!(rule_of(&new), "array of another length");
+        let old = TapRecord {
+            zone: None,
+            ..record()
+        };
+        let mut old = old.encode();
+        old[1] = 2;
+        assert_eq!(rule_of(&old), "array of another length");
+    }
+
+    #[test]
+    fn a_zone_from_64_on_is_refused() {
+        let mut bytes = record().encode();
+        bytes.pop();
+        bytes.extend([0x18, 64]);
+        assert_eq!(rule_of(&bytes), "zone is not 0 ..= 63");
     }
 
     #[test]
@@ -244,8 +352,8 @@ mod tests {
     #[test]
     fn flags_that_do_not_fit_a_byte_are_refused() {
         let mut bytes = record().encode();
-        bytes.pop();
-        bytes.extend([0x19, 0x01, 0x00]);
+        let flags = bytes.len() - 2;
+        bytes.splice(flags..=flags, [0x19, 0x01, 0x00]);
         assert_eq!(rule_of(&bytes), "integer out of range");
     }
 }

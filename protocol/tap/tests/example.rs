@@ -28,6 +28,7 @@ fn the_example_of_the_specification_is_what_this_crate_makes() {
             amount_minor: 200,
         },
         flags: 0,
+        zone: None,
     };
     let mut number_one = [0; 32];
     number_one[31] = 1;
@@ -44,7 +45,11 @@ fn the_example_of_the_specification_is_what_this_crate_makes() {
     VerifiedSegment::decode(&segment, &key).unwrap();
 
     let heads = [origin.0, unsigned.last_head().0].concat();
-    let made = [bytes, heads, input, segment].map(|bytes| hex(&bytes));
+    let zoned = TapRecord {
+        zone: Some(2),
+        ..record
+    };
+    let made = [bytes, heads, input, segment, zoned.encode()].map(|bytes| hex(&bytes));
     assert_eq!(
         blocks(&std::fs::read_to_string(SPECIFICATION).unwrap()),
         made

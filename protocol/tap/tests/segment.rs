@@ -36,6 +36,7 @@ fn record(seq: u64) -> TapRecord {
             amount_minor: 200,
         },
         flags: 0,
+        zone: Some(0),
     }
 }
 
@@ -337,10 +338,10 @@ fn trailing_bytes_are_refused_at_every_level() {
 #[test]
 fn the_error_in_a_record_is_reported_at_its_place_in_the_segment() {
     let mut broken = record(1).encode();
-    broken[1] = 2;
+    broken[1] = 3;
     let bytes = signed_payload(&Payload::of(1, vec![broken.clone()]).bytes());
     let at = bytes.windows(9).position(|w| w == &broken[..9]).unwrap() + 1;
-    let rule = "another version than 1";
+    let rule = "another version than 1 and 2";
     assert_eq!(
         refusal(&bytes),
         SegmentRefusal::Malformed(Malformed { at, rule })
@@ -409,6 +410,7 @@ proptest! {
         rule: u16,
         amount_minor: u32,
         flags: u8,
+        zone in proptest::option::of(0..=63_u8),
     ) {
         let record = TapRecord {
             seq,
@@ -417,6 +419,7 @@ proptest! {
             presentation: Encoded::copy_of(&presentation).unwrap(),
             fare: FareCharged { pack_id: PackId(pack_id), rule, amount_minor },
             flags,
+            zone,
         };
         let bytes = record.encode();
         prop_assert_eq!(TapRecord::decode(&bytes), Ok(record));

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use obol_ledger::{
-    AccountId, Amount, Bucket, BusinessDay, Counters, Delta, Group, GroupKind, SourceKey, Transfer,
-    TrialBalance, Why,
+    AccountId, Amount, Bucket, BusinessDay, Code, Counters, Delta, Group, GroupKind, SourceKey,
+    Transfer, TrialBalance, Why,
 };
 use rusqlite::{Row, Transaction, params};
 
 use super::ledger::{all_accounts, side_of};
-use super::row::{damaged, number_from};
+use super::row::{account_id, damaged, number_from};
 use super::{Books, Doing};
 use crate::{AuditFinding, BooksReport, Fault};
 
@@ -25,7 +25,8 @@ impl Books {
     }
 
     /// Recounts everything: debits equal credits (I1), counters are the sums of the transfers
-    /// (I2), each group has its transfers and its hash.
+    /// (I2), each group has its transfers and its hash, and each payer's rides are charged what its
+    /// transfers say.
     ///
     /// # Errors
     /// [`Fault`] when storage fails or a row cannot be read at all.
@@ -41,6 +42,7 @@ impl Books {
             let recount = Recount::of(transaction)?;
             findings.extend(recount.differing(accounts)?);
             findings.extend(check_groups(transaction)?);
+            findings.extend(check_rides(transaction)?);
             Ok(BooksReport {
                 trial_balance,
                 transfers: recount.transfers,
@@ -106,6 +108,32 @@ impl Recount {
             .map(|id| AuditFinding::CountersDiffer { account: *id })
             .collect())
     }
+}
+
+/// Payers whose rides, as they are charged, do not add up to the transfers they caused.
+fn check_rides(transaction: &Transaction<'_>) -> Result<Vec<AuditFinding>, Fault> {
+    const DOING: &str = "comparing rides with their transfers";
+    let sql = "SELECT bucket, code, owner FROM (
+           SELECT bucket, dr_code AS code, dr_owner AS owner, amount FROM transfer
+            WHERE why BETWEEN ?1 AND ?2 AND dr_code <> ?3
+           UNION ALL
+           SELECT bucket, cr_code, cr_owner, -amount FROM transfer
+            WHERE why BETWEEN ?1 AND ?2 AND cr_code <> ?3
+           UNION ALL
+           SELECT payer_bucket, payer_code, payer_owner, -charged_minor FROM code_use)
+         GROUP BY bucket, code, owner HAVING SUM(amount) <> 0";
+    let mut statement = transaction.prepare(sql).doing(DOING)?;
+    let (first, last) = (Why::Ride.number(), Why::RideAdjustment.number());
+    let mut rows = statement
+        .query(params![first, last, Code::OperatorClearing.number()])
+        .doing(DOING)?;
+    let mut findings = Vec::new();
+    while let Some(row) = rows.next().doing(DOING)? {
+        let column = |at| row.get(at).doing(DOING);
+        let account = account_id("code_use", column(0)?, column(1)?, column(2)?)?;
+        findings.push(AuditFinding::RidesDiffer { account });
+    }
+    Ok(findings)
 }
 
 struct StoredGroup {

@@ -8,7 +8,11 @@ use super::{Book, Doing};
 use crate::{Fault, OpenRefused};
 
 /// One script per schema version; a script that was released is never edited.
-const SCRIPTS: [&str; 2] = [include_str!("schema-1.sql"), include_str!("schema-2.sql")];
+const SCRIPTS: [&str; 3] = [
+    include_str!("schema-1.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+];
 
 /// Brings the file to the newest schema. Each step commits together with its version number.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenRefused> {

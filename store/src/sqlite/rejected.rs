@@ -1,12 +1,14 @@
 //! Records that were received and not charged: shown, examined again, charged late.
 
 use obol_payment::UnixTime;
-use obol_payment::ride::{Epoch, Reexamined, RideKey, StoredRecord, TerminalName};
+use obol_payment::ride::{Reexamined, RideKey, StoredRecord};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::row::{blob_from, damaged, number_from, to_sql};
+use super::row::to_sql;
 use super::{Books, Doing, SqliteStore, ledger, uses};
 use crate::{Fault, Kept, NotCharged, Reposted};
+
+const TABLE: &str = "inbox";
 
 /// The most refused records one call returns.
 pub const REJECTED_MAX: usize = 1000;
@@ -66,7 +68,7 @@ impl Books {
             while let Some(row) = rows.next().doing(DOING)? {
                 let reason: Option<String> = row.get(4).doing(DOING)?;
                 records.push(NotCharged {
-                    key: ride_key(row)?,
+                    key: uses::ride_key(row, TABLE, 0)?,
                     received_at: row.get(3).doing(DOING)?,
                     kept: reason.map_or(Kept::Quarantined, Kept::Rejected),
                 });
@@ -150,22 +152,9 @@ fn set_reason(
 fn stored_record(row: &Row<'_>) -> Result<(StoredRecord, String), Fault> {
     const DOING: &str = "reading a refused record";
     let record = StoredRecord {
-        key: ride_key(row)?,
+        key: uses::ride_key(row, TABLE, 0)?,
         received_at: UnixTime(row.get(3).doing(DOING)?),
         bytes: row.get(4).doing(DOING)?,
     };
     Ok((record, row.get(5).doing(DOING)?))
-}
-
-/// From the columns terminal, epoch, seq.
-fn ride_key(row: &Row<'_>) -> Result<RideKey, Fault> {
-    const DOING: &str = "reading the place of a record";
-    const TABLE: &str = "inbox";
-    let terminal: String = row.get(0).doing(DOING)?;
-    Ok(RideKey {
-        terminal: TerminalName::new(&terminal)
-            .ok_or_else(|| damaged(TABLE, format_args!("terminal {terminal:?}")))?,
-        epoch: Epoch(blob_from(TABLE, "epoch", row.get(1).doing(DOING)?)?),
-        seq: number_from(TABLE, "seq", row.get(2).doing(DOING)?)?,
-    })
 }

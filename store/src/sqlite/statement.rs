@@ -1,29 +1,33 @@
 use obol_account::AccountNumber;
-use obol_ledger::{Amount, Code, GroupKind, Why};
-use rusqlite::{Transaction, params};
+use obol_ledger::{Amount, Code, Why};
+use obol_payment::{PackId, RuleId};
+use rusqlite::{Row, Transaction, params};
 
-use super::row::{damaged, number_from, to_sql};
+use super::row::{blob_from, damaged, number_from, to_sql};
 use super::{Books, Doing, passengers};
-use crate::{Fault, Statement, StatementLine, StatementRefused};
+use crate::{FareApplied, Fault, Statement, StatementLine, StatementRefused};
 
 /// The most lines one statement carries.
 pub const STATEMENT_LINES_MAX: usize = 1000;
 
-/// A wallet's movements as (event_at, why, source_key, signed amount). A ride whose charge was
-/// taken back stands with its reversal in the ledger and with neither in a statement: which of
-/// two rides was charged first depends on who uploaded first, and a statement must not.
-/// Parameters 1..=5: bucket, wallet code, owner, kind and kind of reversals.
+/// A wallet's movements: (at, why, reference, amount, fare_rule, fare_pack). Of a ride, what it is
+/// charged now stands here and not how it came to that: which postings there were depends on who
+/// uploaded first, and a statement must not. Parameters 1..=5: bucket, wallet code, owner, the
+/// reason of a ride's charge and the last of those that change it.
 const MOVEMENTS: &str = "
-  SELECT t.event_at AS at, t.why AS why, g.source_key AS reference, t.amount AS amount
+  SELECT t.event_at AS at, t.why AS why, g.source_key AS reference, t.amount AS amount,
+         NULL AS fare_rule, NULL AS fare_pack
     FROM transfer t JOIN ledger_group g ON g.bucket = t.bucket AND g.id = t.group_id
-   WHERE t.bucket = ?1 AND t.cr_code = ?2 AND t.cr_owner = ?3 AND g.kind <> ?5
+   WHERE t.bucket = ?1 AND t.cr_code = ?2 AND t.cr_owner = ?3 AND t.why NOT BETWEEN ?4 AND ?5
   UNION ALL
-  SELECT t.event_at, t.why, g.source_key, -t.amount
+  SELECT t.event_at, t.why, g.source_key, -t.amount, NULL, NULL
     FROM transfer t JOIN ledger_group g ON g.bucket = t.bucket AND g.id = t.group_id
-   WHERE t.bucket = ?1 AND t.dr_code = ?2 AND t.dr_owner = ?3
-     AND NOT (g.kind = ?4 AND EXISTS (
-       SELECT 1 FROM ledger_group r
-        WHERE r.bucket = g.bucket AND r.kind = ?5 AND r.source_key = g.source_key))";
+   WHERE t.bucket = ?1 AND t.dr_code = ?2 AND t.dr_owner = ?3 AND t.why NOT BETWEEN ?4 AND ?5
+  UNION ALL
+  SELECT accepted_at, ?4, terminal || '/' || lower(hex(epoch)) || '/' || seq, -charged_minor,
+         charged_rule, fare_pack
+    FROM code_use
+   WHERE payer_bucket = ?1 AND payer_code = ?2 AND payer_owner = ?3 AND charged = 1";
 
 impl Books {
     /// The movements of a wallet from second `from` on and before second `until`, by time of the
@@ -116,8 +120,8 @@ fn balance_before(
                     number.bucket().number(),
                     Code::Wallet.number(),
                     to_sql(number.get()),
-                    GroupKind::Ride.number(),
-                    GroupKind::RideReversal.number(),
+                    Why::Ride.number(),
+                    Why::RideAdjustment.number(),
                     from
                 ],
                 |row| row.get(0).map(Amount::from_minor),
@@ -136,7 +140,7 @@ fn movements(
 ) -> Result<Vec<StatementLine>, Fault> {
     const DOING: &str = "reading movements";
     let sql = format!(
-        "SELECT at, why, reference, amount FROM ({MOVEMENTS}) WHERE at >= ?6 AND at < ?7
+        "SELECT at, why, reference, amount, fare_rule, fare_pack FROM ({MOVEMENTS}) WHERE at >= ?6 AND at < ?7
          ORDER BY {order} LIMIT ?8"
     );
     let mut statement = transaction.prepare_cached(&sql).doing(DOING)?;
@@ -145,8 +149,8 @@ fn movements(
             number.bucket().number(),
             Code::Wallet.number(),
             to_sql(number.get()),
-            GroupKind::Ride.number(),
-            GroupKind::RideReversal.number(),
+            Why::Ride.number(),
+            Why::RideAdjustment.number(),
             from,
             until,
             STATEMENT_LINES_MAX as i64 + 1,
@@ -162,7 +166,21 @@ fn movements(
             amount: row.get(3).map(Amount::from_minor).doing(DOING)?,
             balance: Amount::ZERO,
             reference: row.get(2).doing(DOING)?,
+            fare: fare_of(row)?,
         });
     }
     Ok(lines)
+}
+
+fn fare_of(row: &Row<'_>) -> Result<Option<FareApplied>, Fault> {
+    const DOING: &str = "reading the rule of a fare";
+    let (rule, pack): (Option<i64>, Option<Vec<u8>>) =
+        (row.get(4).doing(DOING)?, row.get(5).doing(DOING)?);
+    let (Some(rule), Some(pack)) = (rule, pack) else {
+        return Ok(None);
+    };
+    Ok(Some(FareApplied {
+        pack: PackId(blob_from("code_use", "fare_pack", pack)?),
+        rule: RuleId(number_from("code_use", "charged_rule", rule)?),
+    }))
 }

@@ -1,23 +1,18 @@
 //! Uses of codes: which rides are charged, and which contest one another.
 
 use obol_account::AccountNumber;
-use obol_ledger::{Amount, Bucket, DayRule};
+use obol_ledger::{Bucket, DayRule};
 use obol_payment::ride::{
-    Charge, Charging, Contest, Epoch, Fraud, RideKey, RideOrder, TerminalName, VerifiedRide,
+    Charge, Charging, Contest, Epoch, Fraud, Party, RideKey, RideOrder, TerminalName, VerifiedRide,
 };
 use obol_payment::{CodeIdentity, UnixTime};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
+use super::journeys::{Payer, StoredRide};
 use super::ledger::Poster;
-use super::row::{account_id, account_number, blob_from, damaged, number_from, to_sql};
+use super::row::{account_number, blob_from, damaged, number_from, to_sql};
 use super::{Books, Doing, SqliteStore, outbox, passengers};
 use crate::{Fault, FraudCase};
-
-/// What `row_of_use` reads.
-const USE_COLUMNS: &str = "accepted_at, terminal, epoch, seq, payer_bucket, payer_code, \
-                           payer_owner, operator, amount_minor";
-/// The order of [`RideOrder`] in SQL: text and blobs compare bytewise, as in Rust.
-const RIDE_ORDER: &str = "accepted_at, terminal, epoch, seq";
 
 impl Books {
     /// The fraud cases, oldest credential pseudonyms first within their buckets.
@@ -86,8 +81,8 @@ fn fraud_case(row: &Row<'_>) -> Result<FraudCase, Fault> {
     })
 }
 
-/// Records the use of a code by a ride that is new, charges what has to be charged, takes back
-/// what no longer has to be, and opens fraud cases.
+/// Records the use of a code by a ride that is new, takes back what no longer has to be charged,
+/// brings all fares that depend on it up to date, and opens fraud cases.
 pub(super) fn charge(
     transaction: &Transaction<'_>,
     poster: &mut Poster<'_>,
@@ -98,27 +93,27 @@ pub(super) fn charge(
     let code = CodeUses {
         transaction,
         code: ride.identity(),
-        bucket: bucket_of(ride),
+        bucket: bucket_of(&ride.identity()),
     };
     let arriving: RideOrder = (ride.accepted_at(), ride.key().clone());
-    let first = code.first_use()?;
-    let first_known: Option<RideOrder> = first
-        .as_ref()
-        .map(|charge| (charge.accepted_at, charge.key.clone()));
+    let first = StoredRide::first_of(transaction, &code.code, code.bucket.number())?;
+    let order = |ride: &StoredRide| (ride.charge.accepted_at, ride.charge.key.clone());
+    let first_known: Option<RideOrder> = first.as_ref().map(order);
     let contest = Contest {
         arriving: &arriving,
         first_known: first_known.as_ref(),
     };
-    // The first of the known uses is the one that is charged.
-    if let (Some(charge), Some(_)) = (&first, contest.displaced()) {
-        code.mark_uncharged(&charge.key)?;
-        post(poster, charge.reversal(day))?;
-    }
     let wallet = passengers::account_of_credential(transaction, code.code.kid, code.code.cti)?;
     let charge = Charge::of(ride, wallet.map(AccountNumber::wallet));
     code.insert(ride, &charge, contest.charging())?;
+    // The first of the known uses is the one that is charged.
+    if let (Some(displaced), Some(_)) = (&first, contest.displaced()) {
+        code.mark_uncharged(&displaced.charge.key)?;
+        displaced.take_back(transaction, poster, day)?;
+        code.settle_around(poster, &displaced.charge, day)?;
+    }
     if contest.charging() == Charging::Charged {
-        post(poster, charge.group(day))?;
+        code.settle_around(poster, &charge, day)?;
     }
     if first.is_some() {
         code.open_second_use(now)?;
@@ -127,13 +122,6 @@ pub(super) fn charge(
         code.open_case(Fraud::CounterReuse, &ride.counter().to_string(), now)?;
     }
     Ok(())
-}
-
-fn post(poster: &mut Poster<'_>, group: Option<obol_ledger::Group>) -> Result<(), Fault> {
-    match group {
-        Some(group) => poster.post(&group),
-        None => Ok(()),
-    }
 }
 
 /// Whether a credential of the account has an open case of a reused counter.
@@ -155,8 +143,9 @@ pub(super) fn has_reused_counter(
         .doing("looking for a reused counter")
 }
 
-fn bucket_of(ride: &VerifiedRide) -> Bucket {
-    Bucket::of_bytes(&ride.identity().cti.0)
+/// Where all uses of a credential meet.
+pub(super) fn bucket_of(code: &CodeIdentity) -> Bucket {
+    Bucket::of_bytes(&code.cti.0)
 }
 
 /// The rows of `code_use` around one code.
@@ -167,24 +156,21 @@ struct CodeUses<'t> {
 }
 
 impl CodeUses<'_> {
-    fn first_use(&self) -> Result<Option<Charge>, Fault> {
-        const DOING: &str = "looking for uses of a code";
-        let sql = format!(
-            "SELECT {USE_COLUMNS} FROM code_use
-             WHERE bucket = ?1 AND cti = ?2 AND kid = ?3 AND iat = ?4 AND nonce = ?5
-             ORDER BY {RIDE_ORDER} LIMIT 1"
-        );
-        let mut statement = self.transaction.prepare_cached(&sql).doing(DOING)?;
-        let mut rows = statement
-            .query(params![
-                self.bucket.number(),
-                self.code.cti.0,
-                self.code.kid.0,
-                self.code.issued_at.0,
-                self.code.nonce.0
-            ])
-            .doing(DOING)?;
-        rows.next().doing(DOING)?.map(charge_of_use).transpose()
+    /// Brings the books to what the payer's rides around this one cost now.
+    fn settle_around(
+        &self,
+        poster: &mut Poster<'_>,
+        charge: &Charge,
+        day: DayRule,
+    ) -> Result<(), Fault> {
+        let payer = Payer {
+            transaction: self.transaction,
+            account: charge.payer,
+            operator: &charge.operator,
+            kid: self.code.kid,
+            cti: self.code.cti,
+        };
+        payer.settle_around(poster, charge.accepted_at, day)
     }
 
     fn insert(
@@ -193,13 +179,17 @@ impl CodeUses<'_> {
         charge: &Charge,
         charging: Charging,
     ) -> Result<(), Fault> {
+        let quote = ride.quote();
+        let transfer = quote.transfer;
+        let (kind, discount_minor) = transfer.map_or((0, 0), |transfer| transfer.fare.numbers());
         self.transaction
             .prepare_cached(
                 "INSERT INTO code_use (bucket, cti, kid, iat, nonce, terminal, epoch, seq, counter,
                    accepted_at, payer_bucket, payer_code, payer_owner, operator, amount_minor,
-                   fare_rule, fare_pack, charged)
+                   fare_rule, fare_pack, charged, companion, transfer_rule, transfer_within_s,
+                   transfer_most, transfer_kind, transfer_discount_minor, charged_rule)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
-                   ?17, ?18)",
+                   ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?16)",
             )
             .and_then(|mut statement| {
                 statement.execute(params![
@@ -217,10 +207,16 @@ impl CodeUses<'_> {
                     charge.payer.code.number(),
                     to_sql(charge.payer.owner),
                     charge.operator,
-                    charge.amount.minor(),
-                    ride.fare().rule.0,
-                    ride.fare().pack_id.0,
+                    quote.fare.amount_minor,
+                    quote.fare.rule.0,
+                    quote.fare.pack_id.0,
                     charging == Charging::Charged,
+                    ride.party() == Party::Companion,
+                    transfer.map(|transfer| transfer.id.0),
+                    transfer.map_or(0, |transfer| transfer.within_s),
+                    transfer.map_or(0, |transfer| transfer.most),
+                    kind,
+                    discount_minor,
                 ])
             })
             .doing("recording the use of a code")?;
@@ -312,22 +308,14 @@ impl CodeUses<'_> {
     }
 }
 
-fn charge_of_use(row: &Row<'_>) -> Result<Charge, Fault> {
-    const DOING: &str = "reading the use of a code";
-    const TABLE: &str = "code_use";
-    let number = |at| row.get::<_, i64>(at).doing(DOING);
-    let terminal: String = row.get(1).doing(DOING)?;
-    let key = RideKey {
+/// From the columns terminal, epoch, seq, the first at `first`.
+pub(super) fn ride_key(row: &Row<'_>, table: &'static str, first: usize) -> Result<RideKey, Fault> {
+    const DOING: &str = "reading the place of a record";
+    let terminal: String = row.get(first).doing(DOING)?;
+    Ok(RideKey {
         terminal: TerminalName::new(&terminal)
-            .ok_or_else(|| damaged(TABLE, format_args!("terminal {terminal:?}")))?,
-        epoch: Epoch(blob_from(TABLE, "epoch", row.get(2).doing(DOING)?)?),
-        seq: number_from(TABLE, "seq", number(3)?)?,
-    };
-    Ok(Charge {
-        key,
-        payer: account_id(TABLE, number(4)?, number(5)?, number(6)?)?,
-        operator: row.get(7).doing(DOING)?,
-        amount: Amount::from_minor(number(8)?),
-        accepted_at: UnixTime(number_from(TABLE, "accepted_at", number(0)?)?),
+            .ok_or_else(|| damaged(table, format_args!("terminal {terminal:?}")))?,
+        epoch: Epoch(blob_from(table, "epoch", row.get(first + 1).doing(DOING)?)?),
+        seq: number_from(table, "seq", row.get(first + 2).doing(DOING)?)?,
     })
 }

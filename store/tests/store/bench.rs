@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use obol_account::dpop::{Authenticated, Request, verify};
 use obol_account::{AccountNumber, SubjectHandle};
-use obol_fare::{FarePack, FareRule, RuleId, price};
+use obol_fare::{Boarding, FarePack, FareRule, RuleId, Tariff, Zone, price};
 use obol_ledger::Amount;
 use obol_mint::{Mint, NOW, operator};
 use obol_payment::channel::simulated_bank::{BankKey, parse_notify};
@@ -242,8 +242,13 @@ impl Terminal {
 
     pub(crate) fn tap_at(&mut self, code: &Mint, accepted_at: UnixTime) -> &mut Terminal {
         let packs = packs();
-        let fares = packs.iter().map(|pack| price(pack, 1, accepted_at));
-        let fare = fares.flatten().next().unwrap();
+        let boarding = Boarding {
+            class: 1,
+            zone: Zone::NONE,
+            at: accepted_at,
+        };
+        let quotes = packs.iter().map(|pack| price(pack, boarding));
+        let fare = quotes.flatten().next().unwrap().fare;
         let (pack_id, rule) = (PackId(fare.pack_id.0), fare.rule.0);
         self.tap_charging(
             code,
@@ -269,6 +274,7 @@ impl Terminal {
             presentation: code.code(),
             fare,
             flags: 0,
+            zone: Some(0),
         };
         self.records.push(record.encode());
         let head = self.head().then(self.records.last().unwrap());
@@ -322,10 +328,12 @@ fn packs() -> [FarePack; 2] {
 }
 
 fn pack_of(fare: i64, from: UnixTime, until: UnixTime) -> FarePack {
-    let rule = FareRule {
-        id: RuleId(10),
-        class: 1,
-        amount_minor: fare as u32,
-    };
-    FarePack::new(Currency::new("CNY").unwrap(), from, until, vec![rule]).unwrap()
+    let rule = FareRule::flat(RuleId(10), 1, fare as u32);
+    FarePack::new(Tariff::plain(
+        Currency::new("CNY").unwrap(),
+        from,
+        until,
+        vec![rule],
+    ))
+    .unwrap()
 }

@@ -7,7 +7,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
 };
 
-use obol_fare::{Currency, FarePack, FareRule, RuleId};
+use obol_fare::{Currency, FarePack, FareRule, RuleId, Tariff};
 use obol_pos_sdk::UnixTime;
 use qrcodegen::{QrCode, QrCodeEcc, QrSegment};
 
@@ -160,13 +160,15 @@ impl Said {
 }
 
 pub(crate) fn fares(now: UnixTime) -> FarePack {
-    let rule = FareRule {
-        id: RuleId(10),
-        class: 1,
-        amount_minor: 200,
-    };
+    let rule = FareRule::flat(RuleId(10), 1, 200);
     let cny = Currency::new("CNY").unwrap();
-    FarePack::new(cny, now.minus(86_400), now.plus(86_400), vec![rule]).unwrap()
+    FarePack::new(Tariff::plain(
+        cny,
+        now.minus(86_400),
+        now.plus(86_400),
+        vec![rule],
+    ))
+    .unwrap()
 }
 
 const SCALE: usize = 4;

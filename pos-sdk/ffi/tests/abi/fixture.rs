@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::UNIX_EPOCH};
 
-use obol_fare::{Currency, FarePack, FareRule, RuleId};
+use obol_fare::{Currency, FarePack, FareRule, RuleId, Tariff};
 use obol_pos_sdk::{Acknowledgement, UnixTime};
 use obol_tap::{RecordAcknowledgement, RecordStatus, TerminalKey, VerifiedSegment};
 use p256::pkcs8::EncodePrivateKey;
@@ -26,13 +26,15 @@ pub(crate) fn this_moment() -> UnixTime {
 }
 
 fn fares(amount_minor: u32, now: UnixTime) -> Vec<u8> {
-    let rule = FareRule {
-        id: RuleId(10),
-        class: 1,
-        amount_minor,
-    };
+    let rule = FareRule::flat(RuleId(10), 1, amount_minor);
     let cny = Currency::new("CNY").unwrap();
-    let pack = FarePack::new(cny, now.minus(86_400), now.plus(86_400), vec![rule]).unwrap();
+    let pack = FarePack::new(Tariff::plain(
+        cny,
+        now.minus(86_400),
+        now.plus(86_400),
+        vec![rule],
+    ))
+    .unwrap();
     pack.bytes().to_vec()
 }
 
