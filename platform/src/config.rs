@@ -130,7 +130,9 @@ pub enum ConfigError {
     },
     /// The tariff makes no fare pack.
     #[error("tariff {}: {reason}", path.display())]
-    #[diagnostic(help("correct the tariff; policies/tariffs/flat.toml explains each key"))]
+    #[diagnostic(help(
+        "correct the tariff; policies/tariffs/city.toml of the release explains each key"
+    ))]
     Tariff {
         /// The file.
         path: PathBuf,
@@ -163,13 +165,19 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] when the file cannot be read or makes no fare pack.
     pub fn fare_pack(&self) -> Result<FarePack, ConfigError> {
-        let refused = |reason: String| ConfigError::Tariff {
-            path: self.tariff.clone(),
-            reason,
-        };
-        obol_fare::tariff::compile(&read_text(&self.tariff)?)
-            .map_err(|error| refused(error.to_string()))
+        compile_tariff(&self.tariff)
     }
+}
+
+/// Compiles a tariff's file into a fare pack.
+///
+/// # Errors
+/// [`ConfigError`] when the file cannot be read or makes no fare pack.
+pub fn compile_tariff(path: &Path) -> Result<FarePack, ConfigError> {
+    obol_fare::tariff::compile(&read_text(path)?).map_err(|error| ConfigError::Tariff {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 fn read_text(path: &Path) -> Result<String, ConfigError> {

@@ -17,6 +17,7 @@ pub use app::{App, StartError};
 pub use bank::NOTIFY_PATH;
 pub use config::{
     BankConfig, Config, ConfigError, IssuerConfig, TlsFiles, WitnessConfig, WitnessedLog,
+    compile_tariff,
 };
 pub use packs::PacksError;
 pub use phone::passenger_router;

@@ -2,6 +2,7 @@
 
 mod books;
 mod lists;
+mod tariffs;
 
 use std::{
     io,
@@ -92,6 +93,9 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Check a tariff, write its fare pack, or say what a ride costs by it; exit code 1 when it
+    /// has no fare.
+    Tariff(tariffs::Options),
     /// List the receipts of genuine notices from channels.
     Receipts(lists::ReceiptOptions),
 }
@@ -121,6 +125,7 @@ async fn main() -> ExitCode {
         Command::CloseFraudCases { config, account } => books::close_fraud_cases(&config, account),
         Command::Rejected(options) => lists::rejected(&options),
         Command::Reexamine { config } => books::reexamine(&config),
+        Command::Tariff(options) => tariffs::tariff(&options),
         Command::Receipts(options) => lists::receipts(&options),
     })
 }

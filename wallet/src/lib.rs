@@ -11,5 +11,5 @@ pub use code::{BoardingCode, QUIET_ZONE, Scale, Symbol, VERSION_MAX};
 pub use dpop::{Request, proof};
 pub use held::{HeldCredential, PresentError};
 pub use key::{Key, KeyError};
-pub use platform::{Line, Order, Passenger, Platform, PlatformError, Statement};
+pub use platform::{FareApplied, Line, Order, Passenger, Platform, PlatformError, Statement};
 pub use wallet::{Wallet, WalletError};

@@ -16,7 +16,7 @@ use crate::dpop::{Request, proof};
 use crate::held::{HeldCredential, PresentError};
 use crate::key::{Key, KeyError};
 
-pub use wire::{Line, Order, Passenger, Statement};
+pub use wire::{FareApplied, Line, Order, Passenger, Statement};
 
 /// Why the platform did not do what was asked.
 #[derive(Debug, Error, Diagnostic)]

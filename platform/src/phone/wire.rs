@@ -72,6 +72,15 @@ struct Line {
     amount_minor: i64,
     balance_minor: i64,
     reference: String,
+    /// Of a ride: the fare pack and the rule in it by which it is charged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fare: Option<FareApplied>,
+}
+
+#[derive(Serialize)]
+struct FareApplied {
+    pack: String,
+    rule: u16,
 }
 
 impl Statement {
@@ -82,6 +91,10 @@ impl Statement {
             amount_minor: line.amount.minor(),
             balance_minor: line.balance.minor(),
             reference: line.reference.clone(),
+            fare: line.fare.map(|fare| FareApplied {
+                pack: fare.pack.to_string(),
+                rule: fare.rule.0,
+            }),
         };
         Self {
             account: statement.number.get(),

@@ -26,13 +26,11 @@ fn table(statement: &Statement) -> String {
     for line in &statement.lines {
         let amount = Amount::of_minor(line.amount_minor).to_string();
         let (at, kind) = (utc_text(line.at), plain(&line.kind));
-        text.push_str(&row(
-            &at,
-            &kind,
-            &amount,
-            line.balance_minor,
-            &plain(&line.reference),
-        ));
+        let mut reference = plain(&line.reference);
+        if let Some(fare) = &line.fare {
+            reference.push_str(&format!("  rule {}", fare.rule));
+        }
+        text.push_str(&row(&at, &kind, &amount, line.balance_minor, &reference));
     }
     text.push_str(&row("", "closing balance", "", statement.closing_minor, ""));
     text
@@ -47,7 +45,7 @@ fn row(at: &str, kind: &str, amount: &str, balance_minor: i64, reference: &str) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use obol_wallet::Line;
+    use obol_wallet::{FareApplied, Line};
 
     #[test]
     fn a_statement_reads_from_the_opening_to_the_closing_balance() {
@@ -57,6 +55,10 @@ mod tests {
             amount_minor: -200,
             balance_minor: 4_800,
             reference: "bus-7\x1b[2J".to_owned(),
+            fare: Some(FareApplied {
+                pack: "0102030405060708".to_owned(),
+                rule: 91,
+            }),
         };
         let statement = Statement {
             account: 17,
@@ -68,7 +70,7 @@ mod tests {
         let expected = "\
 account 17, CNY
                       opening balance                   50.00
-2027-01-15 08:00:00Z  ride                  -2.00       48.00  bus-7?[2J
+2027-01-15 08:00:00Z  ride                  -2.00       48.00  bus-7?[2J  rule 91
                       closing balance                   48.00
 ";
         assert_eq!(table(&statement), expected);

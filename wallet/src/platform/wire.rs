@@ -55,6 +55,18 @@ pub struct Line {
     pub balance_minor: i64,
     /// What it stands for: an order, a ride.
     pub reference: String,
+    /// Of a ride: by which rule it is charged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fare: Option<FareApplied>,
+}
+
+/// The rule by which a ride is charged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FareApplied {
+    /// The fare pack, 16 hexadecimal digits.
+    pub pack: String,
+    /// The rule in it: a fare's or a transfer's.
+    pub rule: u16,
 }
 
 #[derive(Deserialize)]
