@@ -109,17 +109,12 @@ impl Token {
     /// Signs the claims of a credential: parses them again, applies the hard rules, builds the COSE
     /// `Sig_structure` (RFC 9052 section 4.4) itself, signs it and verifies the result.
     ///
-    /// There is no way to sign a digest, or a message of another kind, with any length:
-    ///
-    /// ```compile_fail,E0624
-    /// fn a_digest_of_another_length_cannot_be_signed(token: &obol_kms::Token, key: &obol_kms::Key) {
-    ///     token.sign(key, &[0u8; 64]); // `Token::sign` is private to the crate
-    /// }
-    /// ```
+    /// It asks no registry, no policy and no log: those who do are the engine, the only way in from
+    /// outside.
     ///
     /// # Errors
     /// [`SignCredentialError::Refused`] when a rule is broken, else the token's failure.
-    pub fn sign_credential(
+    pub(crate) fn sign_credential(
         &self,
         issuer: &IssuerKey,
         claims: &[u8],

@@ -21,6 +21,8 @@ mod records;
 mod signer;
 mod template;
 mod token;
+#[doc(hidden)]
+pub mod unrecorded;
 pub mod worker;
 pub mod x509;
 

@@ -12,7 +12,7 @@ struct Rule {
     applies: fn(&Question) -> bool,
 }
 
-const PERMITS: [Rule; 7] = [
+const PERMITS: [Rule; 8] = [
     Rule {
         id: "issuer-signs-credentials",
         applies: |q| {
@@ -45,6 +45,13 @@ const PERMITS: [Rule; 7] = [
                 &payloads,
                 &[KeyClass::Root, KeyClass::AccessCa],
             )
+        },
+    },
+    Rule {
+        id: "issuer-certifies-and-revokes-members",
+        applies: |q| {
+            let payloads = [Payload::TbsCertificate, Payload::Crl];
+            asks(q, Role::Issuer, &payloads, &[KeyClass::AccessCa])
         },
     },
     Rule {

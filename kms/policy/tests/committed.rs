@@ -25,11 +25,13 @@ fn question(role: Role, class: KeyClass, payload: Payload) -> Question {
 }
 
 /// What each role may have signed by which class, when two officers approve.
-const PERMITTED: [(Role, KeyClass, Payload); 12] = [
+const PERMITTED: [(Role, KeyClass, Payload); 14] = [
     (Role::Issuer, KeyClass::Issuer, Payload::CredentialClaims),
     (Role::Issuer, KeyClass::TufOnline, Payload::TufTargets),
     (Role::Issuer, KeyClass::TufOnline, Payload::TufSnapshot),
     (Role::Issuer, KeyClass::TufOnline, Payload::TufTimestamp),
+    (Role::Issuer, KeyClass::AccessCa, Payload::TbsCertificate),
+    (Role::Issuer, KeyClass::AccessCa, Payload::Crl),
     (Role::Officer, KeyClass::Root, Payload::TbsCertificate),
     (Role::Officer, KeyClass::Root, Payload::Crl),
     (Role::Officer, KeyClass::AccessCa, Payload::TbsCertificate),

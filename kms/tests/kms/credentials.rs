@@ -3,7 +3,7 @@
 use obol_credential::{
     Algorithm, Claims, Credential, Cti, DeviceKey, FareTerms, assemble_credential,
 };
-use obol_kms::{ClaimsRefusal, Curve, SignCredentialError};
+use obol_kms::{ClaimsRefusal, Curve, SignCredentialError, unrecorded};
 
 use crate::world::{NOW, in_a_world, issuer};
 
@@ -38,8 +38,7 @@ fn a_credential_is_signed_by_either_algorithm() {
                 let token = world.token(&format!("{curve}").to_lowercase());
                 let (_, issuer) = issuer(&token, curve, NOW);
                 let claims = claims().encode();
-                let signature = token
-                    .sign_credential(&issuer, &claims, NOW)
+                let signature = unrecorded::sign_credential(&token, &issuer, &claims, NOW)
                     .unwrap()
                     .to_raw();
                 let credential =
@@ -62,7 +61,7 @@ fn claims_that_break_a_hard_rule_are_not_signed() {
             let refusal = |change: fn(&mut Claims)| {
                 let mut claims = claims();
                 change(&mut claims);
-                match token.sign_credential(&issuer, &claims.encode(), NOW) {
+                match unrecorded::sign_credential(&token, &issuer, &claims.encode(), NOW) {
                     Err(SignCredentialError::Refused(refusal)) => refusal.to_string(),
                     other => panic!("{other:?}"),
                 }
@@ -102,7 +101,7 @@ fn bytes_that_are_no_claims_are_not_signed() {
             let whole = claims().encode();
             let trailing = [&whole[..], &[0]].concat();
             for bytes in [&[][..], &[0x55; 48], &whole[..whole.len() - 1], &trailing] {
-                let refused = token.sign_credential(&issuer, bytes, NOW).unwrap_err();
+                let refused = unrecorded::sign_credential(&token, &issuer, bytes, NOW).unwrap_err();
                 assert!(matches!(
                     refused,
                     SignCredentialError::Refused(ClaimsRefusal::Malformed(_))
@@ -123,8 +122,7 @@ fn an_issuer_whose_certificate_has_ended_signs_nothing() {
             let mut claims = claims();
             claims.issued_at = late;
             claims.expires_at = late.plus(3600);
-            let refused = token
-                .sign_credential(&issuer, &claims.encode(), late)
+            let refused = unrecorded::sign_credential(&token, &issuer, &claims.encode(), late)
                 .unwrap_err();
             assert!(matches!(
                 refused,
@@ -146,7 +144,7 @@ fn more_threads_than_sessions_sign_without_error() {
                 for _ in 0..8 {
                     scope.spawn(|| {
                         for _ in 0..10 {
-                            token.sign_credential(&issuer, &claims, NOW).unwrap();
+                            unrecorded::sign_credential(&token, &issuer, &claims, NOW).unwrap();
                         }
                     });
                 }
