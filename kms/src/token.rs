@@ -256,7 +256,7 @@ impl Token {
         deadline: Instant,
     ) -> Result<Vec<u8>, SignError> {
         self.climb(deadline, |live| {
-            let key = live.handle(id)?;
+            let key = live.find(id)?;
             Ok(live.sign(key, digest, deadline)?)
         })
     }

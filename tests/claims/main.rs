@@ -20,6 +20,7 @@ mod proxy;
 mod signing;
 mod stage;
 mod tokens;
+mod typed;
 mod uplink;
 mod witness;
 

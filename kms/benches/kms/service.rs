@@ -101,8 +101,7 @@ impl InProcess {
 
     pub(crate) fn typed(&self, issuer: &Issuer) {
         let claims = claims().encode();
-        unrecorded::sign_credential(&self.token, &issuer.key, &claims, NOW)
-            .unwrap();
+        unrecorded::sign_credential(&self.token, &issuer.key, &claims, NOW).unwrap();
     }
 
     pub(crate) fn engine(self) -> Recorded {

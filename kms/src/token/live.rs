@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cryptoki::error::RvError;
 use cryptoki::mechanism::Mechanism;
@@ -18,7 +18,10 @@ use crate::keys::{self, FindError, KeyPair};
 use crate::module::{Loaded, TokenSummary};
 use crate::pool::{PoolError, SessionPool};
 use crate::template::Template;
-use crate::token::OpenError;
+use crate::token::{OpenError, SignError};
+
+/// After a look through the token, a key that was not there is looked for again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// An open, logged-in token with its handles.
 pub(super) struct Live {
@@ -32,6 +35,8 @@ pub(super) struct Live {
 }
 
 struct Keys {
+    /// When they were read again, if they were.
+    again_at: Option<Instant>,
     pairs: Vec<KeyPair>,
     /// Handles of the fit keys. `C_FindObjects` is linear in the token's objects, so it runs once.
     handles: HashMap<SpkiId, ObjectHandle>,
@@ -81,6 +86,22 @@ impl Live {
         self.read(|keys| keys.handle(id))
     }
 
+    /// As [`Live::handle`], and looks through the token for a key that another process has made
+    /// since: at most once a second, since that is linear in its objects.
+    pub(super) fn find(&self, id: SpkiId) -> Result<ObjectHandle, SignError> {
+        let found = self.handle(id);
+        let Err(FindError::Missing(_)) = found else {
+            return Ok(found?);
+        };
+        let anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
+        let again_at = self.read(|keys| keys.again_at);
+        if again_at.is_none_or(|at| at.elapsed() >= LOOK_AGAIN) {
+            self.rescan(&anchor).map_err(PoolError::from)?;
+        }
+        drop(anchor);
+        Ok(self.handle(id)?)
+    }
+
     pub(super) fn sign(
         &self,
         key: ObjectHandle,
@@ -120,7 +141,8 @@ impl Live {
     }
 
     pub(super) fn rescan(&self, session: &Session) -> Result<(), CallError> {
-        let fresh = Keys::of(keys::scan(session, self.template())?);
+        let mut fresh = Keys::of(keys::scan(session, self.template())?);
+        fresh.again_at = Some(Instant::now());
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
@@ -153,7 +175,11 @@ impl Keys {
             .iter()
             .filter_map(|pair| Some((pair.id, keys::find(&pairs, pair.id).ok()?.1)))
             .collect();
-        Keys { pairs, handles }
+        Keys {
+            again_at: None,
+            pairs,
+            handles,
+        }
     }
 
     fn handle(&self, id: SpkiId) -> Result<ObjectHandle, FindError> {

@@ -122,8 +122,8 @@ fn an_issuer_whose_certificate_has_ended_signs_nothing() {
             let mut claims = claims();
             claims.issued_at = late;
             claims.expires_at = late.plus(3600);
-            let refused = unrecorded::sign_credential(&token, &issuer, &claims.encode(), late)
-                .unwrap_err();
+            let refused =
+                unrecorded::sign_credential(&token, &issuer, &claims.encode(), late).unwrap_err();
             assert!(matches!(
                 refused,
                 SignCredentialError::Refused(ClaimsRefusal::Certificate { .. })

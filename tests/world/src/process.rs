@@ -180,7 +180,7 @@ impl Tool {
             address: String::new(),
             log,
         };
-        service.address = first_line(stdout)
+        service.address = ready_line(stdout)
             .and_then(|line| {
                 line.strip_prefix("ready ")
                     .map(|address| address.trim().to_owned())
@@ -318,11 +318,13 @@ impl Drop for Service {
     }
 }
 
-fn first_line(stdout: BufReader<impl std::io::Read + Send + 'static>) -> Option<String> {
+/// The line in which a service says that it is ready; it may name other doors before.
+fn ready_line(stdout: BufReader<impl std::io::Read + Send + 'static>) -> Option<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut lines = stdout.lines();
-        if let Some(Ok(line)) = lines.next() {
+        let ready = |line: &String| line.starts_with("ready ");
+        if let Some(line) = lines.by_ref().map_while(Result::ok).find(ready) {
             drop(sender.send(line));
         }
         // Whatever else a service prints is read away, so that it never blocks on a full pipe.
