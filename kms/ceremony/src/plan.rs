@@ -105,7 +105,7 @@ pub enum InvalidPlan {
     },
     /// The key of the audit log is none.
     #[error("audit is no key NAME+KEYID+BASE64: {0}")]
-    Audit(#[from] VkeyError),
+    Audit(VkeyError),
     /// Too many of them, or none.
     #[error("{found} {what}, wanted {least} to {most}")]
     Count {
@@ -439,11 +439,12 @@ fn environment(raw: &RawEnvironment) -> Result<Environment, InvalidPlan> {
             });
         }
     }
+    let audit = raw.audit.as_deref().map(LogKey::from_vkey).transpose();
     Ok(Environment {
         module: hash("module_sha256", &raw.module_sha256)?,
         tool: hash("tool_sha256", &raw.tool_sha256)?,
         tokens: raw.tokens.clone(),
-        audit: raw.audit.as_deref().map(LogKey::from_vkey).transpose()?,
+        audit: audit.map_err(InvalidPlan::Audit)?,
     })
 }
 

@@ -21,7 +21,7 @@ pub struct TokenRecords(BTreeMap<[u8; 16], Hash>);
 pub enum RecordsRefused {
     /// Not deterministic CBOR of this form.
     #[error("the records are malformed: {0}")]
-    Malformed(#[from] Malformed),
+    Malformed(Malformed),
     /// The ceremony stands in the token before it began.
     #[error("ceremony {0} is recorded before it began")]
     Before(CeremonyId),
@@ -31,6 +31,12 @@ pub enum RecordsRefused {
     /// What the token remembered, it does not any more.
     #[error("the record of ceremony {0} is gone, or another")]
     Gone(CeremonyId),
+}
+
+impl From<Malformed> for RecordsRefused {
+    fn from(fault: Malformed) -> RecordsRefused {
+        RecordsRefused::Malformed(fault)
+    }
 }
 
 impl TokenRecords {

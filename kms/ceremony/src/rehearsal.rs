@@ -21,7 +21,7 @@ pub struct Rehearsed {
 pub enum RehearsalRefused {
     /// The transcript does not hold.
     #[error("the rehearsal: {0}")]
-    Transcript(#[from] TranscriptRefused),
+    Transcript(TranscriptRefused),
     /// It is no rehearsal, or not of this.
     #[error("the rehearsal has another {what}: {found}, wanted {wanted}")]
     Other {
@@ -46,6 +46,12 @@ pub struct Difference {
     pub last: Option<String>,
     /// In this one.
     pub this: Option<String>,
+}
+
+impl From<TranscriptRefused> for RehearsalRefused {
+    fn from(why: TranscriptRefused) -> RehearsalRefused {
+        RehearsalRefused::Transcript(why)
+    }
 }
 
 impl Rehearsed {

@@ -38,12 +38,12 @@ pub struct RosterChain(Vec<Roster>);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RostersRefused {
     /// Not a roster.
-    #[error("roster {place}: {source}")]
+    #[error("roster {place}: {why}")]
     Roster {
         /// From 0.
         place: usize,
         /// What is wrong.
-        source: InvalidRoster,
+        why: InvalidRoster,
     },
     /// Not text.
     #[error("roster {0} is not UTF-8 text")]
@@ -57,23 +57,23 @@ pub enum RostersRefused {
         fault: Malformed,
     },
     /// Its plan is none.
-    #[error("roster change {place}: {source}")]
+    #[error("roster change {place}: {why}")]
     Plan {
         /// From 1.
         place: usize,
         /// What is wrong.
-        source: InvalidPlan,
+        why: InvalidPlan,
     },
     /// Its plan is about something else.
     #[error("roster change {0}: its plan does not name this roster")]
     OtherPlan(usize),
     /// The officers before have not approved it.
-    #[error("roster change {place}: {source}")]
+    #[error("roster change {place}: {why}")]
     NotApproved {
         /// From 1.
         place: usize,
         /// Why.
-        source: ApprovalRefusal,
+        why: ApprovalRefusal,
     },
     /// More than anybody reads.
     #[error("{0} roster changes, at most 64 are read")]
@@ -177,7 +177,7 @@ impl RosterChain {
 
 fn follow(before: &Roster, change: &RosterChange, place: usize) -> Result<Roster, RostersRefused> {
     let next = roster(&change.next, place)?;
-    let refused = |source| RostersRefused::Plan { place, source };
+    let refused = |why| RostersRefused::Plan { place, why };
     let plan = Plan::parse(&change.plan).map_err(refused)?;
     let named = plan.steps().iter().any(|step| match step {
         Step::ReplaceRoster(step) => {
@@ -194,11 +194,11 @@ fn follow(before: &Roster, change: &RosterChange, place: usize) -> Result<Roster
     let then = ends.min().unwrap_or(obol_credential::UnixTime(0));
     let rehearsed = Rehearsed::recorded(change.rehearsal);
     authorise(before, &plan, &rehearsed, &change.approvals, then)
-        .map_err(|source| RostersRefused::NotApproved { place, source })?;
+        .map_err(|why| RostersRefused::NotApproved { place, why })?;
     Ok(next)
 }
 
 fn roster(bytes: &[u8], place: usize) -> Result<Roster, RostersRefused> {
     let text = std::str::from_utf8(bytes).map_err(|_| RostersRefused::NotText(place))?;
-    Roster::parse(text).map_err(|source| RostersRefused::Roster { place, source })
+    Roster::parse(text).map_err(|why| RostersRefused::Roster { place, why })
 }

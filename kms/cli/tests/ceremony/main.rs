@@ -4,7 +4,10 @@
 
 mod around;
 mod audit;
+mod guide;
+mod input;
 mod interruption;
+mod plans;
 mod refusals;
 mod sites;
 mod world;

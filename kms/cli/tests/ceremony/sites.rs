@@ -1,6 +1,11 @@
 //! Every act, over two sites.
 
 use std::fs;
+
+use obol_kms::PublicKey;
+use obol_kms::payload::tuf_key_id;
+use p256::ecdsa::SigningKey;
+use p256::pkcs8::{EncodePublicKey, LineEnding};
 use std::io::{Read, Write};
 
 use crate::world::World;
@@ -51,7 +56,7 @@ fn an_issuer_is_made_over_two_sites_installed_rotated_revoked_and_its_key_destro
     assert_eq!(world.keys("online", "issuer"), ["issuer-2"]);
 }
 
-fn spki_of(world: &World, label: &str) -> String {
+pub(crate) fn spki_of(world: &World, label: &str) -> String {
     world.keys("online", "issuer");
     let shown = world.done("online", "token show --token look.token.toml", "");
     let line = shown.lines().find(|line| line.ends_with(label)).unwrap();
@@ -216,7 +221,7 @@ fn a_roster_changes_by_the_officers_before_and_later_bundles_hold_by_the_first_h
 }
 
 /// A TUF key, made like any key; then its role's ceremonies.
-fn tuf_key(world: &World, token: &str, label: &str) {
+pub(crate) fn tuf_key(world: &World, token: &str, label: &str) {
     world.token("offline", token);
     let text = fs::read_to_string(world.template("issuer-key-request")).unwrap();
     let text = text
@@ -228,12 +233,56 @@ fn tuf_key(world: &World, token: &str, label: &str) {
     world.hold_ready(&ready, "offline");
 }
 
-fn targets(world: &World, version: u32) {
+pub(crate) fn targets(world: &World, version: u32) {
     let text = format!(
         "{{\"_type\":\"targets\",\"spec_version\":\"1.0.34\",\"version\":{version},\
          \"expires\":\"2030-01-01T00:00:00Z\",\"targets\":{{}}}}"
     );
     fs::write(world.path(&format!("targets-{version}.json")), text).unwrap();
+}
+
+/// Root metadata by three keys of nobody here: whose keys it lists is not the ceremony's question.
+pub(crate) fn tuf_root(world: &World, version: u32) {
+    let keys: Vec<_> = [1, 2, 3].map(listed_key).into();
+    let ids: Vec<_> = keys.iter().map(|(id, _)| format!("\"{id}\"")).collect();
+    let keys: Vec<_> = keys
+        .iter()
+        .map(|(id, key)| format!("\"{id}\":{key}"))
+        .collect();
+    let role = |name: &str, threshold| {
+        let ids = ids.join(",");
+        format!("\"{name}\":{{\"keyids\":[{ids}],\"threshold\":{threshold}}}")
+    };
+    let roles = [
+        ("root", 2),
+        ("targets", 1),
+        ("snapshot", 1),
+        ("timestamp", 1),
+    ];
+    let roles: Vec<_> = roles
+        .iter()
+        .map(|(name, threshold)| role(name, *threshold))
+        .collect();
+    let text = format!(
+        "{{\"_type\":\"root\",\"spec_version\":\"1.0.34\",\"version\":{version},\
+         \"expires\":\"2030-01-01T00:00:00Z\",\"consistent_snapshot\":true,\
+         \"keys\":{{{}}},\"roles\":{{{}}}}}",
+        keys.join(","),
+        roles.join(",")
+    );
+    fs::write(world.path(&format!("root-{version}.json")), text).unwrap();
+}
+
+/// A key as root metadata lists it, and its id.
+fn listed_key(seed: u8) -> (String, String) {
+    let secret = SigningKey::from_slice(&[seed; 32]).unwrap();
+    let spki = secret.verifying_key().to_public_key_der().unwrap();
+    let pem = spki.to_pem("PUBLIC KEY", LineEnding::LF).unwrap();
+    let id = tuf_key_id(&PublicKey::from_spki_der(spki.as_bytes()).unwrap());
+    let key = serde_json::json!({
+        "keytype": "ecdsa", "scheme": "ecdsa-sha2-nistp256", "keyval": { "public": pem }
+    });
+    (id, key.to_string())
 }
 
 #[test]

@@ -29,17 +29,26 @@ pub(crate) struct Ready {
 
 impl World {
     pub(crate) fn new() -> World {
-        let world = World {
-            folder: tempfile::tempdir().unwrap(),
-        };
+        let world = World::empty();
         for site in ["offline", "online", "rehearsals"] {
             fs::create_dir_all(world.path(&format!("{site}/tokens"))).unwrap();
-            let tokens = world.path(&format!("{site}/tokens"));
-            let conf = format!("directories.tokendir = {}\n", tokens.display());
-            fs::write(world.path(&format!("{site}/softhsm2.conf")), conf).unwrap();
+            world.configure(site);
         }
         world.roster("roster.toml", &["alice", "bob", "carol"], &["wendy"]);
         world
+    }
+
+    pub(crate) fn empty() -> World {
+        World {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// Tells SoftHSM where the tokens of a site are.
+    pub(crate) fn configure(&self, site: &str) {
+        let tokens = self.path(&format!("{site}/tokens"));
+        let conf = format!("directories.tokendir = {}\n", tokens.display());
+        fs::write(self.path(&format!("{site}/softhsm2.conf")), conf).unwrap();
     }
 
     /// A root token at the offline site.
@@ -273,10 +282,7 @@ impl World {
     }
 
     pub(crate) fn output(&self, site: &str, arguments: &str, typed: &str) -> Output {
-        let mut child = self.command(site, arguments).spawn().unwrap();
-        // A command that ends early leaves the rest unread.
-        child.stdin.take().unwrap().write_all(typed.as_bytes()).ok();
-        child.wait_with_output().unwrap()
+        ended(self.command(site, arguments), typed)
     }
 
     pub(crate) fn done(&self, site: &str, arguments: &str, typed: &str) -> String {
@@ -288,18 +294,20 @@ impl World {
 
     /// The error of a refused command, and its advice.
     pub(crate) fn refused(&self, site: &str, arguments: &str, typed: &str) -> (String, String) {
-        let output = self.output(site, arguments, typed);
+        World::refusal(self.command(site, arguments), typed)
+    }
+
+    pub(crate) fn refusal(command: Command, typed: &str) -> (String, String) {
+        let output = ended(command, typed);
         let stderr = text(&output.stderr);
-        assert!(!output.status.success(), "{arguments}: {stderr}");
+        assert!(!output.status.success(), "{stderr}");
         let lines: Vec<_> = stderr.lines().collect();
         let [.., error, help] = lines.as_slice() else {
-            panic!("{arguments}: {stderr}")
+            panic!("{stderr}")
         };
         let error = error.split_once("error: ").expect(&stderr).1;
-        (
-            error.to_owned(),
-            help.trim_start_matches("help: ").to_owned(),
-        )
+        let help = help.strip_prefix("help: ").expect(&stderr);
+        (error.to_owned(), help.to_owned())
     }
 
     /// Labels of the keys in a token.
@@ -341,6 +349,13 @@ impl Ready {
         let Ready { name, tokens, .. } = self;
         format!("ceremony resume {name}.bundle --executor alice.key --witness wendy.key {tokens}")
     }
+}
+
+fn ended(mut command: Command, typed: &str) -> Output {
+    let mut child = command.spawn().unwrap();
+    // A command that ends early leaves the rest unread.
+    child.stdin.take().unwrap().write_all(typed.as_bytes()).ok();
+    child.wait_with_output().unwrap()
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {
