@@ -43,7 +43,7 @@ def span(key, before, after):
     new, new_root = key.head(note)
     need(int(lines[0][4:]) == old, "the proof begins at another size")
     need(new >= old, "the log is shorter after than before")
-    need(consistent(old, new, old_root, new_root, proof), "the log after does not go on from before")
+    need(consistent(old, new, old_root, new_root, proof), "the log does not go on from before")
     return old, new
 
 

@@ -79,7 +79,8 @@ def replaced(step, files):
     change = decode(files[step["out"]], "the change")
     need(change[2] == files[step["next"]], "the change is to another roster")
     roster = Roster(files[step["next"]])
-    return [("roster", roster.hash.hex()), ("officers", " ".join(name for name, _ in roster.officers))]
+    names = " ".join(name for name, _ in roster.officers)
+    return [("roster", roster.hash.hex()), ("officers", names)]
 
 
 def tuf(step, files):
@@ -90,7 +91,8 @@ def tuf(step, files):
     pem = public.public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
     key = {"keytype": "ecdsa", "scheme": "ecdsa-sha2-nistp256", "keyval": {"public": pem}}
-    need(made["keyid"] == hashlib.sha256(encode_canonical(key).encode()).hexdigest(), "another keyid")
+    keyid = hashlib.sha256(encode_canonical(key).encode()).hexdigest()
+    need(made["keyid"] == keyid, "another keyid")
     try:
         public.verify(bytes.fromhex(made["sig"]), encode_canonical(metadata).encode(),
                       ec.ECDSA(hashes.SHA256()))
@@ -99,7 +101,7 @@ def tuf(step, files):
     need(metadata["_type"] == step["role"], "metadata of another role")
     need(made["version"] == metadata["version"], "another version")
     need(made["version"] > step.get("above", 0), "a version that jumps past nothing")
-    return [("role", step["role"]), ("new version", str(made["version"])), ("new keyid", made["keyid"])]
+    return [("role", step["role"]), ("new version", str(made["version"])), ("new keyid", keyid)]
 
 
 def shown(certificate, profile):

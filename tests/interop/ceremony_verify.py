@@ -80,7 +80,8 @@ class Verifier:
         if roster.hash != self.pinned:
             return self.problem("ROSTER_UNPINNED", "rosters/0.toml",
                                 f"its hash is {roster.hash.hex()}")
-        changes = [path for path in self.present if path.endswith(".change")]
+        changes = [path for path in self.present
+                   if path.startswith("rosters/") and path.endswith(".change")]
         for number in range(1, len(changes) + 1):
             path = f"rosters/{number}.change"
             roster = self._read("ROSTER_REFUSED", path, lambda data: changed(roster, data))

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from ceremony_forms import ZEROS, sha256
 from ceremony_verify import Verifier
+from ceremony_world import ACTS, RESUMED, World
 from guide import Terminal, follow, sites
 from house import REPOSITORY, obol_kms
 
@@ -37,12 +38,20 @@ def made(tmp_path_factory):
     return folder, line.split()[1]
 
 
+@pytest.fixture(scope="module")
+def acts(tmp_path_factory):
+    world = World(tmp_path_factory.mktemp("acts"))
+    return world.folder, world.roster
+
+
 @pytest.fixture
 def copy(made, tmp_path):
-    def copied(name):
-        shutil.rmtree(tmp_path / "bundle", ignore_errors=True)
-        return shutil.copytree(made[0] / f"{name}.bundle", tmp_path / "bundle")
-    return copied
+    return lambda name: copied(made, tmp_path, name)
+
+
+def copied(made, tmp_path, name):
+    shutil.rmtree(tmp_path / "bundle", ignore_errors=True)
+    return shutil.copytree(made[0] / f"{name}.bundle", tmp_path / "bundle")
 
 
 def verdicts(bundle, roster):
@@ -376,7 +385,8 @@ def judge_lies(made, copied):
                 found = [(one["code"], one["place"]) for one in problems]
                 steps = [f"step {content[1] + 1}", f"step {content[1] + 2}"]
                 assert found, name
-                assert all(one[0] == "STEP_REFUSED" and one[1] in steps for one in found), (name, found)
+                fits = [one[0] == "STEP_REFUSED" and one[1] in steps for one in found]
+                assert all(fits), (name, found)
             (forger.bundle / "transcript").write_bytes(good)
             told += 1
     return told
@@ -386,3 +396,32 @@ def judge_lies(made, copied):
 def test_a_fact_that_executor_and_witness_tell_otherwise_is_refused_at_its_step(made, copy, name):
     bundle = copy(name)
     assert judge_lies(made, bundle) > 20
+
+
+ALL = [name for name, *_ in ACTS]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_bundles_of_every_act_hold_for_both_also_when_they_were_resumed(acts, name):
+    bundle = acts[0] / f"{name}.bundle"
+    assert agreed(bundle, acts[1], name) == set()
+    exceptions = verdicts(bundle, acts[1])[1].exceptions
+    assert bool(exceptions) == (name in RESUMED)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_changed_and_missing_files_of_every_act_are_refused_by_both(acts, tmp_path, name):
+    bundle = copied(acts, tmp_path, name)
+    for path in files_of(bundle):
+        good = path.read_bytes()
+        for at in [len(good) // 3, len(good) - 2]:
+            path.write_bytes(good[:at] + bytes([good[at] ^ 0x01]) + good[at + 1:])
+            assert agreed(bundle, acts[1], f"{path.name} byte {at}")
+        path.unlink()
+        assert agreed(bundle, acts[1], f"without {path.name}")
+        path.write_bytes(good)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_fact_of_any_act_that_is_told_otherwise_is_refused_at_its_step(acts, tmp_path, name):
+    assert judge_lies(acts, copied(acts, tmp_path, name)) > 5

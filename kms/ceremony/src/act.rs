@@ -5,7 +5,8 @@ use serde::Deserialize;
 
 use crate::plan::Step;
 
-/// What a ceremony is for. It fixes which steps there are, in which order, and whose quorum it takes.
+/// What a ceremony is for. It fixes which steps there are, in which order, and whose quorum it
+/// takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Act {

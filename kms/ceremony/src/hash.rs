@@ -12,8 +12,8 @@ const WORDS_PER_LINE: usize = 6;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hash(pub [u8; 32]);
 
-/// 32 bytes as 24 words to read aloud: the English list of BIP-39, which ends in a checksum, so that
-/// a word misheard is noticed. `Display` gives four lines of six.
+/// 32 bytes as 24 words to read aloud: the English list of BIP-39, which ends in a checksum, so
+/// that a word misheard is noticed. `Display` gives four lines of six.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Words(pub [u8; 32]);
 

@@ -277,8 +277,8 @@ impl Plan {
         tokens.map(|token| token.serial.clone()).collect()
     }
 
-    /// The plan's TOML as deterministic CBOR (RFC 8949 section 4.2.1): white space, comments and the
-    /// order of keys do not count.
+    /// The plan's TOML as deterministic CBOR (RFC 8949 section 4.2.1): white space, comments and
+    /// the order of keys do not count.
     #[must_use]
     pub fn canonical(&self) -> &[u8] {
         &self.canonical

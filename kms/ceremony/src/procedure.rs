@@ -15,8 +15,8 @@ struct Line {
     expects: String,
 }
 
-/// The procedure as Markdown: numbered steps, who acts, what is read aloud, what must be seen, a box
-/// to tick, and a sheet for exceptions.
+/// The procedure as Markdown: numbered steps, who acts, what is read aloud, what must be seen, a
+/// box to tick, and a sheet for exceptions.
 #[must_use]
 pub fn to_markdown(plan: &Plan, roster: &Roster) -> String {
     let mut text = format!("# {}\n\n", plan.title());

@@ -10,9 +10,9 @@ use crate::hash::Hash;
 /// Most ceremonies that a token remembers.
 const RECORDS_MAX: u64 = 4_096;
 
-/// The ceremonies that a token remembers: each one's id, and the hash of its first event. Nobody can
-/// take one out of a token that keeps its records as demanded, so that this is the token's own log of
-/// ceremonies, from its initialisation on.
+/// The ceremonies that a token remembers: each one's id, and the hash of its first event. Nobody
+/// can take one out of a token that keeps its records as demanded, so that this is the token's own
+/// log of ceremonies, from its initialisation on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenRecords(BTreeMap<[u8; 16], Hash>);
 
@@ -102,8 +102,8 @@ impl TokenRecords {
         Ok(TokenRecords(records))
     }
 
-    /// Checks that `after` is what a token with these records remembers after the ceremony `id` that
-    /// began with `opening`, and returns what other ceremonies it had meanwhile.
+    /// Checks that `after` is what a token with these records remembers after the ceremony `id`
+    /// that began with `opening`, and returns what other ceremonies it had meanwhile.
     ///
     /// # Errors
     /// [`RecordsRefused`].

@@ -108,8 +108,8 @@ struct Check<'a> {
     report: Report,
 }
 
-/// Checks a whole bundle against the hash of the first roster, offline. Everything that does not hold
-/// is reported, each with the file and, in transcripts, the event where it was found.
+/// Checks a whole bundle against the hash of the first roster, offline. Everything that does not
+/// hold is reported, each with the file and, in transcripts, the event where it was found.
 #[must_use]
 pub fn verify(bundle: &Bundle, pinned: RosterHash, examiner: &dyn Examiner) -> Report {
     let mut check = Check {
@@ -436,7 +436,8 @@ impl Check<'_> {
         self.report.exceptions.extend(told);
     }
 
-    /// The audit log's checkpoints before and after are its own, and the later continues the earlier.
+    /// The audit log's checkpoints before and after are its own, and the later continues the
+    /// earlier.
     fn audit(&mut self, plan: &Plan) {
         let Some(key) = &plan.environment().audit else {
             return;

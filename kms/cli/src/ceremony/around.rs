@@ -1,5 +1,5 @@
-//! What stood around a ceremony, before it and after: the records of its tokens, and the audit log of
-//! the daemon that serves them.
+//! What stood around a ceremony, before it and after: the records of its tokens, and the audit log
+//! of the daemon that serves them.
 
 use std::path::{Path, PathBuf};
 

@@ -143,8 +143,8 @@ impl Folder {
         )?)
     }
 
-    /// Writes what holds at the ceremony's end. Nothing names it before the last event does, so that
-    /// after an interruption it is written again.
+    /// Writes what holds at the ceremony's end. Nothing names it before the last event does, so
+    /// that after an interruption it is written again.
     pub(super) fn ending(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         Ok(replace_atomically(
             &self.path.join(name),

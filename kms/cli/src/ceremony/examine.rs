@@ -1,5 +1,5 @@
-//! What each step's file must be, from the plan and the file alone: asked after each step, and again
-//! by auditors.
+//! What each step's file must be, from the plan and the file alone: asked after each step, and
+//! again by auditors.
 
 use obol_credential::UnixTime;
 use obol_kms::PublicKey;

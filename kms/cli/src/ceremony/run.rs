@@ -442,8 +442,8 @@ fn approvals_of(files: &Bundle) -> Result<Vec<Approval>, Failure> {
     Ok(approvals)
 }
 
-/// Writes the ceremony's id into each token, so that it runs once; after an interruption the id must
-/// be this ceremony's.
+/// Writes the ceremony's id into each token, so that it runs once; after an interruption the id
+/// must be this ceremony's.
 fn mark(tokens: &Tokens, transcript: &Transcript) -> Result<(), Failure> {
     let (record, opening) = (record_name(transcript.id()), transcript.opening());
     for token in tokens.all() {

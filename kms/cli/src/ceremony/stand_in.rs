@@ -13,8 +13,8 @@ use crate::ceremony::hall::{Tokens, now};
 use crate::failure::Failure;
 use crate::failure::ceremony::Nameless;
 
-/// Days that stand-ins are good for, within what their profiles allow. The root's outlive all that a
-/// plan can ask of it, however long people take between making it and signing with it.
+/// Days that stand-ins are good for, within what their profiles allow. The root's outlive all that
+/// a plan can ask of it, however long people take between making it and signing with it.
 const ROOT_DAYS: u32 = 7_300;
 const ACCESS_CA_DAYS: u32 = 1_824;
 const ISSUER_DAYS: u32 = 30;
@@ -35,7 +35,8 @@ impl StandIns {
         self.0.get(name).cloned()
     }
 
-    /// Makes what the plan's steps need. `input` gives the real files, which are checked as they are.
+    /// Makes what the plan's steps need. `input` gives the real files, which are checked as they
+    /// are.
     pub(super) fn make(
         plan: &Plan,
         tokens: &Tokens,

@@ -1,5 +1,5 @@
-//! The typed steps, done with the plan's tokens. What each must find before and must have made after
-//! is checked around it.
+//! The typed steps, done with the plan's tokens. What each must find before and must have made
+//! after is checked around it.
 
 use obol_kms::payload::{TufSignature, sign_tuf};
 use obol_kms::x509::{

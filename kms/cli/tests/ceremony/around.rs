@@ -1,4 +1,5 @@
-//! What stood around a ceremony: the tokens' records, and the audit log of the daemon that serves them.
+//! What stood around a ceremony: the tokens' records, and the audit log of the daemon that serves
+//! them.
 
 use std::fs;
 use std::sync::Arc;

@@ -145,8 +145,8 @@ fn a_bundle_that_was_changed_meanwhile_is_not_resumed() {
 fn a_disk_that_is_full_stops_the_ceremony_before_the_step_and_it_is_resumed_later() {
     let world = World::with_root_token();
     let ready = world.root_ready();
-    // No file may grow above this, as on a disk that is full; the signal is ignored, so that the write
-    // fails. Exceptions fill it.
+    // No file may grow above this, as on a disk that is full; the signal is ignored, so that the
+    // write fails. Exceptions fill it.
     let limit = world.read("root-generation.rehearsal/transcript").len() / 1024 + 2;
     let typed = world
         .typed(&ready)
