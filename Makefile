@@ -58,6 +58,7 @@ package:
 bench: setup-demo
 	cargo bench --locked -p obol-bench --bench verify
 	cargo bench --locked -p obol-bench --bench scan
+	cargo bench --locked -p obol-bench --bench tap
 	cargo bench --locked -p obol-bench --bench size
 	cargo bench --locked -p obol-kms --bench kms
 

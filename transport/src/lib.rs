@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod certs_only;
 mod client;
 mod connections;
 mod file;
@@ -14,6 +15,7 @@ mod tls;
 mod transport_error;
 
 pub use axum::http;
+pub use certs_only::certificate_of;
 pub use client::{HttpsClient, MAX_REPLY_BYTES, Reply};
 pub use file::{FileClient, FilePart, Pace};
 pub use hyper::body::Bytes;

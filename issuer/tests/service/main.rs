@@ -8,6 +8,7 @@ mod process;
 mod publishing;
 mod repeats;
 mod standing;
+mod terminal;
 mod wide;
 mod world;
 

@@ -28,22 +28,27 @@ struct Made {
 /// is there already stays in use.
 pub(crate) fn make(folder: &Folder, format: Format) -> miette::Result<Outcome> {
     let provisioning = folder.provisioning()?;
-    let journal = journal(folder, &provisioning)?;
-    let made = new_identity(&format!("obol://terminal/{}", provisioning.terminal), &[])?;
-    let request = folder.request_path();
-    write_new_pair(
-        (&provisioning.key, made.key_pem.as_bytes()),
-        (&request, made.request_pem.as_bytes()),
-    )?;
+    let journal = make_files(folder, &provisioning)?;
     let value = Made {
         result: "made",
-        request: request.display().to_string(),
+        request: folder.request_path().display().to_string(),
         key: provisioning.key.display().to_string(),
         epoch: journal.epoch().to_string(),
     };
     let text = format!("MADE request={} epoch={}", value.request, value.epoch);
     say::result(format, &text, &value)?;
     Ok(Outcome::Done)
+}
+
+/// Journal, key and request, without a word.
+pub(crate) fn make_files(folder: &Folder, provisioning: &Provisioning) -> miette::Result<Journal> {
+    let journal = journal(folder, provisioning)?;
+    let made = new_identity(&format!("obol://terminal/{}", provisioning.terminal), &[])?;
+    write_new_pair(
+        (&provisioning.key, made.key_pem.as_bytes()),
+        (&folder.request_path(), made.request_pem.as_bytes()),
+    )?;
+    Ok(journal)
 }
 
 fn journal(folder: &Folder, provisioning: &Provisioning) -> miette::Result<Journal> {

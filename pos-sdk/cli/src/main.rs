@@ -1,10 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 mod clock;
+mod enrol;
 mod explain;
 mod folder;
 mod identity;
 mod journal;
+#[cfg(test)]
+mod optics;
 mod picture;
 mod say;
 mod scan;
@@ -41,6 +44,16 @@ struct Arguments {
 enum Command {
     /// Make the terminal's key, its certificate request and its journal
     Identity,
+    /// Get the terminal's certificate for an enrolment code, or the next one
+    #[command(group = clap::ArgGroup::new("how").required(true))]
+    Enroll {
+        /// The file that the issuer's operator made for this terminal
+        #[arg(value_name = "FILE.toml", group = "how")]
+        invitation: Option<PathBuf>,
+        /// Renew the certificate in use at this enrolment listener, with a fresh key
+        #[arg(long, value_name = "URL", group = "how")]
+        renew: Option<String>,
+    },
     /// Fetch the trust bundle from the issuer and the fare pack from the platform
     Sync,
     /// Take the boarding code in a picture of a QR code
@@ -127,6 +140,13 @@ fn without_folder(command: &Command, format: Format) -> Option<miette::Result<Ou
 fn execute(command: &Command, folder: &Folder, format: Format) -> miette::Result<Outcome> {
     match command {
         Command::Identity => identity::make(folder, format),
+        Command::Enroll {
+            renew: Some(url), ..
+        } => enrol::renew(folder, url, format),
+        Command::Enroll { invitation, .. } => {
+            let file = invitation.as_deref().expect("clap demands one of the two");
+            enrol::enrol(folder, file, format)
+        }
         Command::Sync => sync::sync(folder, format),
         Command::Scan { picture } => scan::picture(folder, picture, format),
         Command::Type => scan::typed(folder, std::io::stdin().lock(), format),

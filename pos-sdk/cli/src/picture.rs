@@ -61,10 +61,10 @@ pub(crate) fn read_code_of(bytes: &[u8]) -> Option<String> {
 }
 
 /// One byte of brightness for each pixel, row after row.
-struct Grey {
-    width: u32,
-    height: u32,
-    luma: Vec<u8>,
+pub(crate) struct Grey {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) luma: Vec<u8>,
 }
 
 fn decode(path: &Path, bytes: &[u8]) -> Result<Grey, PictureError> {
@@ -121,7 +121,7 @@ fn weighted(r: u8, g: u8, b: u8) -> u8 {
 
 /// The decoder is large and reads hostile pictures: should it panic, that is a picture without a
 /// code, and its message is nobody's business at a gate.
-fn find_code(picture: Grey) -> Option<String> {
+pub(crate) fn find_code(picture: Grey) -> Option<String> {
     let Grey {
         width,
         height,

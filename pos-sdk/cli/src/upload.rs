@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
-    clock,
+    clock, enrol,
     folder::{Folder, credentials},
     identity::NoRandomness,
     say::{self, Format},
@@ -133,6 +133,7 @@ pub(crate) fn signer(
     folder: &Folder,
     provisioning: &Provisioning,
 ) -> miette::Result<SegmentSigner> {
+    enrol::finish(provisioning)?;
     let pem = folder.key(provisioning)?;
     Ok(SegmentSigner::from_pkcs8_pem(&pem)?)
 }

@@ -135,12 +135,28 @@ impl Phone {
         class: u8,
         cap_minor: u32,
     ) -> Self {
+        Self::of_credential(issuing, number, Cti([number; 8]), now, class, cap_minor)
+    }
+
+    /// The phone of one of any number of riders.
+    pub(crate) fn of_rider(issuing: &Issuing, rider: u64, now: UnixTime) -> Self {
+        Self::of_credential(issuing, 1, Cti(rider.to_be_bytes()), now, 1, 1000)
+    }
+
+    fn of_credential(
+        issuing: &Issuing,
+        number: u8,
+        cti: Cti,
+        now: UnixTime,
+        class: u8,
+        cap_minor: u32,
+    ) -> Self {
         let device = p256::ecdsa::SigningKey::from_slice(&[number; 32]).unwrap();
         let point = device.verifying_key().to_sec1_point(true);
         let claims = Claims {
             expires_at: now.plus(80_000),
             issued_at: now.minus(600),
-            cti: Cti([number; 8]),
+            cti,
             device_key: DeviceKey::from_sec1(point.as_bytes().try_into().unwrap()).unwrap(),
             fare: FareTerms {
                 class,

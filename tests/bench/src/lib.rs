@@ -95,6 +95,47 @@ impl Group {
         Ok(())
     }
 
+    /// Adds a time that was measured without criterion, microseconds, beside criterion's `beside`.
+    ///
+    /// # Errors
+    /// When criterion has left no estimate of that.
+    pub fn time(
+        &mut self,
+        name: &'static str,
+        figure: f64,
+        beside: &str,
+        budget: Budget,
+    ) -> io::Result<()> {
+        let beside = self.microseconds(beside)?;
+        let budget = match budget {
+            Budget::AtMost(most) => Some(most),
+            Budget::None => None,
+        };
+        self.rows.push(Row {
+            name,
+            figure,
+            unit: "us",
+            beside: Some(beside),
+            ratio: figure / beside,
+            budget,
+            better: "lower",
+        });
+        Ok(())
+    }
+
+    /// A folder on the file system of cargo's target folder, which is that of a disk.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn disk(&self) -> io::Result<PathBuf> {
+        let folder = self.target.join("bench").join(self.name);
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => fs::create_dir_all(&folder)?,
+        }
+        Ok(folder)
+    }
+
     /// Adds a figure that no clock measured.
     pub fn figure(&mut self, name: &'static str, figure: f64, unit: &'static str) {
         self.rows.push(Row {
