@@ -17,7 +17,7 @@ use std::{
 
 use issuing::{Issuing, Phone};
 use obol_bench::{Budget, Group};
-use obol_fare::{Currency, FareRule, RuleId};
+use obol_fare::{Currency, FareRule, RuleId, Tariff};
 use obol_pos_sdk::{
     Acknowledgement, Decision, Epoch, FarePack, Journal, JournalFile, Operator, Rules,
     SegmentSigner, Terminal, TerminalName, Trust, UnixTime, Uplink, upload,
@@ -57,13 +57,10 @@ fn trust(issuing: &Issuing, made: UnixTime) -> Trust {
 }
 
 fn terminal(path: &Path, issuing: &Issuing) -> Terminal {
-    let rule = FareRule {
-        id: RuleId(10),
-        class: 1,
-        amount_minor: 200,
-    };
+    let rule = FareRule::flat(RuleId(10), 1, 200);
     let cny = Currency::new("CNY").unwrap();
-    let fares = FarePack::new(cny, T.minus(86_400), T.plus(86_400), vec![rule]).unwrap();
+    let (begin, end) = (T.minus(86_400), T.plus(86_400));
+    let fares = FarePack::new(Tariff::plain(cny, begin, end, vec![rule])).unwrap();
     let journal = Journal::create(path, &name(), Epoch([0xe0; 8])).unwrap();
     let rules = Rules::of(Operator::new("metro").unwrap());
     let trust = trust(issuing, T.minus(3600));
