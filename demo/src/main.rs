@@ -155,6 +155,7 @@ async fn wait(world: &World) -> std::io::Result<()> {
     eprintln!("  cd {folder}");
     eprintln!("  ../debug/obol-wallet --dir phone-ada show");
     eprintln!("  ../debug/obol-pos --dir bus-1 journal show");
+    eprintln!("  ../debug/obol-kms ceremony verify ceremonies/*/bundle --roster HASH  # as above");
     eprintln!("  ../debug/obol-platform trial-balance --config platform.toml");
     until_stopped(StopOnStdin::Ignore).await
 }

@@ -8,7 +8,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::demo::{Turn, binary, held, once};
+use crate::{
+    demo::{Turn, binary, held, once},
+    keys::{GUARDED, keys_in_files, private_keys_in},
+};
 
 /// Every ceremony of a demo, by the name of its plan.
 const CEREMONIES: [&str; 7] = [
@@ -120,7 +123,7 @@ fn the_demos_keys_come_from_ceremonies_and_their_bundles_hold_by_one_command() {
 }
 
 #[test]
-fn each_site_of_the_demo_has_its_own_tokens_and_the_root_has_no_pin_in_any_file() {
+fn each_site_of_the_demo_has_its_own_tokens_and_no_authoritys_key_or_roots_pin_is_in_a_file() {
     let left = Left::by_a_demo();
     let labels = |site: &str| {
         let output = Command::new("softhsm2-util")
@@ -156,6 +159,25 @@ fn each_site_of_the_demo_has_its_own_tokens_and_the_root_has_no_pin_in_any_file(
     assert_eq!(files, expected);
     let token = text(left.read("offline/root.ceremony.toml"));
     assert!(token.contains("pin-source=prompt:"), "{token}");
+
+    for (token, own) in [
+        ("access", vec!["access"]),
+        ("issuer", vec!["audit", "issuer-1"]),
+    ] {
+        let mut found = private_keys_in(left.folder.path(), "online", token);
+        found.sort();
+        let expected: Vec<_> = own
+            .into_iter()
+            .map(|label| (label.to_owned(), GUARDED.to_owned()))
+            .collect();
+        assert_eq!(found, expected, "{token}");
+    }
+    // Three officers' and a witness's, and those of services, buses and the bank.
+    let keys = keys_in_files(left.folder.path());
+    let people = keys
+        .iter()
+        .filter(|path| path.starts_with(left.path("people")));
+    assert_eq!((people.count(), keys.len()), (4, 10), "{keys:?}");
 }
 
 fn names(folder: &Path) -> Vec<String> {

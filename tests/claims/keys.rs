@@ -14,6 +14,9 @@ use crate::stage::Stage;
 /// secp384r1 as it stands in a key's algorithm (RFC 5480).
 const SECP384R1: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
 
+/// What the token says of each private key.
+pub(crate) const GUARDED: &str = "sensitive, always sensitive, never extractable, local";
+
 #[test]
 fn the_authorities_are_p384_certificates_that_openssl_believes_strictly() {
     let stage = Stage::with_tokens();
@@ -38,7 +41,7 @@ fn openssl(world: &World, arguments: &[&str]) -> String {
 fn the_key_never_leaves_the_token() {
     let stage = Stage::running(&["bus-1"]);
     for token in ["root", "access", "issuer"] {
-        let found = private_keys_in(&stage, token);
+        let found = private_keys_in(stage.world.folder(), "tokens", token);
         let own = if token == "issuer" {
             vec!["audit", token]
         } else {
@@ -50,31 +53,38 @@ fn the_key_never_leaves_the_token() {
         for (label, own) in labels.iter().zip(own) {
             assert!(label.starts_with(own), "{token}: {labels:?}");
         }
-        let access = "sensitive, always sensitive, never extractable, local";
-        assert!(found.iter().all(|(_, found)| found == access), "{found:?}");
+        assert!(found.iter().all(|(_, found)| found == GUARDED), "{found:?}");
     }
-    let mut files = Vec::new();
-    collect(stage.world.folder(), &mut files);
-    let keys: Vec<_> = files
-        .iter()
-        .filter_map(|path| Some((path, private_key_in(&fs::read_to_string(path).ok()?)?)))
-        .collect();
+    let keys = keys_in_files(stage.world.folder());
     assert_eq!(
         keys.len(),
         9,
         "issuer, platform, key daemon, bus, bank, three officers, a witness: {keys:?}"
     );
-    for (path, key) in keys {
+}
+
+/// Files with a private key below a folder; none of them is an authority's.
+pub(crate) fn keys_in_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    collect(folder, &mut files);
+    files.retain(|path| {
+        let text = fs::read_to_string(path);
+        let Some(key) = text.ok().and_then(|text| private_key_in(&text)) else {
+            return false;
+        };
         let of_an_authority = key.windows(SECP384R1.len()).any(|part| part == SECP384R1);
         assert!(!of_an_authority, "{} holds a P-384 key", path.display());
-    }
+        true
+    });
+    files
 }
 
 /// Label and access of each private key, as the token itself tells a stranger's program.
-fn private_keys_in(stage: &Stage, token: &str) -> Vec<(String, String)> {
-    let file = stage.read(&format!("tokens/{token}.token.toml"));
+pub(crate) fn private_keys_in(world: &Path, site: &str, token: &str) -> Vec<(String, String)> {
+    let site = world.join(site);
+    let file = fs::read_to_string(site.join(format!("{token}.token.toml"))).unwrap();
     let module = file.split('"').nth(1).unwrap();
-    let pin = stage.read(&format!("tokens/{token}.pin"));
+    let pin = fs::read_to_string(site.join(format!("{token}.pin"))).unwrap();
     let output = Command::new("pkcs11-tool")
         .args(["--module", module, "--token-label", token, "--login"])
         .args([
@@ -84,10 +94,7 @@ fn private_keys_in(stage: &Stage, token: &str) -> Vec<(String, String)> {
             "--type",
             "privkey",
         ])
-        .env(
-            "SOFTHSM2_CONF",
-            stage.world.folder().join("tokens/softhsm2.conf"),
-        )
+        .env("SOFTHSM2_CONF", site.join("softhsm2.conf"))
         .output()
         .expect("pkcs11-tool is installed: run ./setup.sh test");
     assert!(output.status.success(), "{output:?}");
