@@ -1,4 +1,5 @@
 use std::fmt;
+use std::io::{self, Read};
 use std::str::FromStr;
 
 use bip39::Mnemonic;
@@ -17,11 +18,30 @@ pub struct Hash(pub [u8; 32]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Words(pub [u8; 32]);
 
+/// How much of a source is read at a time, in bytes.
+const PART: usize = 1 << 16;
+
 impl Hash {
     /// Of these bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Hash {
         Hash(Sha256::digest(bytes).into())
+    }
+
+    /// Of all that `source` gives, of any length.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of_all(mut source: impl Read) -> io::Result<Hash> {
+        let (mut hasher, mut part) = (Sha256::new(), vec![0; PART]);
+        loop {
+            match source.read(&mut part) {
+                Ok(0) => return Ok(Hash(hasher.finalize().into())),
+                Ok(read) => hasher.update(&part[..read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// To be read aloud.
@@ -93,6 +113,15 @@ mod tests {
         assert!(lines.iter().all(|line| line.len() <= 72));
         assert_eq!(Words::parse(&text), Some(words));
         assert_eq!(Words::parse(&text.to_uppercase()), Some(words));
+    }
+
+    #[test]
+    fn a_source_read_in_parts_has_the_hash_of_its_bytes() {
+        for length in [0, 1, PART - 1, PART, PART + 1, 3 * PART + 5] {
+            let bytes: Vec<_> = (0..length).map(|at| (at % 251) as u8).collect();
+            let halves = bytes[..length / 2].chain(&bytes[length / 2..]);
+            assert_eq!(Hash::of_all(halves).unwrap(), Hash::of(&bytes));
+        }
     }
 
     #[test]

@@ -47,13 +47,13 @@ fn say(what: &str, hash: Hash) {
     }
 }
 
-/// SHA-256 of a file of any size that fits the memory: libraries and programs.
+/// SHA-256 of a file of any size: libraries and programs.
 fn hash_of_file(path: &Path) -> Result<Hash, Failure> {
-    let bytes = std::fs::read(path).map_err(|source| obol_console::FileError::Read {
-        path: path.to_path_buf(),
-        source,
-    })?;
-    Ok(Hash::of(&bytes))
+    let hash = std::fs::File::open(path).and_then(Hash::of_all);
+    hash.map_err(|source| {
+        let path = path.to_path_buf();
+        obol_console::FileError::Read { path, source }.into()
+    })
 }
 
 /// SHA-256 of this program's file.
