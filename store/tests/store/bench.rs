@@ -282,6 +282,11 @@ impl Terminal {
         self
     }
 
+    /// Records so far.
+    pub(crate) fn taken(&self) -> u64 {
+        self.records.len() as u64
+    }
+
     pub(crate) fn head(&self) -> Head {
         *self.heads.last().unwrap()
     }

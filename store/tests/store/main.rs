@@ -4,6 +4,7 @@
 
 mod bench;
 mod crash;
+mod journeys;
 mod passengers;
 mod permutations;
 mod recharges;
