@@ -8,7 +8,6 @@ use crate::{Service, World, WorldError, world::OPERATOR};
 
 const LOG_WITHIN: Duration = Duration::from_secs(60);
 const TEMPLATES: &str = include_str!("../../../policies/credentials/metro.toml");
-const TARIFF: &str = include_str!("../../../policies/tariffs/flat.toml");
 
 impl World {
     /// Starts the bank, which outlives the platform's absence.
@@ -84,7 +83,7 @@ impl World {
     /// # Errors
     /// When it does not become ready.
     pub fn start_platform(&mut self) -> Result<(), WorldError> {
-        self.write("flat.toml", TARIFF)?;
+        self.write("tariff.toml", &self.tariff)?;
         self.write("platform.toml", &self.platform_config()?)?;
         for terminal in self.terminals()? {
             let certificate = format!("{terminal}/terminal.pem");
@@ -196,17 +195,17 @@ signing = "issuer.pem"
     }
 
     fn platform_config(&self) -> Result<String, WorldError> {
-        let Self { ports, .. } = self;
+        let Self { ports, class, .. } = self;
         let (log_key, spki) = (self.log_key()?, self.read("kms-tls.pem.spki")?);
         Ok(format!(
             r#"passenger_listen = "127.0.0.1:{passengers}"
 public_url = "https://localhost:{passengers}"
 terminal_listen = "127.0.0.1:{terminals}"
 database = "platform.db"
-tariff = "flat.toml"
+tariff = "tariff.toml"
 fare_packs = "fare-packs"
 operator = "{OPERATOR}"
-class = 1
+class = {class}
 [tls]
 certificate = "platform-tls.pem"
 key = "platform.key"

@@ -6,6 +6,8 @@ use std::{
 
 use crate::{Passenger, Ports, Ran, Service, Terminal, Tool, WorldError, ports::Reservation};
 
+const TARIFF: &str = include_str!("../../../policies/tariffs/flat.toml");
+
 /// The operator of every world.
 pub(crate) const OPERATOR: &str = "metro";
 
@@ -22,6 +24,8 @@ pub struct World {
     pub(crate) platform: Option<Service>,
     pub(crate) bank: Option<Service>,
     pub(crate) kms_options: String,
+    pub(crate) tariff: String,
+    pub(crate) class: u8,
     variables: Vec<(String, PathBuf)>,
     pub(crate) changes: AtomicU32,
     pub(crate) audit_token: String,
@@ -56,6 +60,8 @@ impl World {
             platform: None,
             bank: None,
             kms_options: String::new(),
+            tariff: TARIFF.to_owned(),
+            class: 1,
             variables: Vec::new(),
             changes: AtomicU32::new(0),
             audit_token: "issuer".to_owned(),
@@ -109,6 +115,11 @@ impl World {
     /// The next `obol-kms serve` has these lines in its configuration besides the usual ones.
     pub fn set_kms_options(&mut self, lines: &str) {
         lines.clone_into(&mut self.kms_options);
+    }
+
+    /// The next platform charges by this tariff, and new passengers are of this class.
+    pub fn set_tariff(&mut self, toml: &str, class: u8) {
+        (self.tariff, self.class) = (toml.to_owned(), class);
     }
 
     /// The audit log's key is made in this token, and not in the issuer's.
