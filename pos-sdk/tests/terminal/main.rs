@@ -4,6 +4,7 @@
 
 mod crash;
 mod engine;
+mod fares;
 mod issuing;
 mod journal;
 mod repair;

@@ -219,3 +219,34 @@ fn a_file_of_version_one_is_brought_to_the_newest() {
     assert_eq!(store.rejected(None).unwrap(), []);
     assert_eq!(store.check_books().unwrap().findings, []);
 }
+
+#[test]
+fn rides_charged_before_adjustments_keep_what_they_are_charged() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("platform.sqlite");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection
+        .execute_batch(include_str!("../../src/sqlite/schema-1.sql"))
+        .unwrap();
+    connection
+        .execute_batch(include_str!("../../src/sqlite/schema-2.sql"))
+        .unwrap();
+    connection.pragma_update(None, "user_version", 2).unwrap();
+    let uses = |nonce: u8, charged: u8| {
+        format!(
+            "INSERT INTO code_use VALUES (0, x'0101010101010101', x'01010101', 5, x'000000{nonce:02x}',
+               'bus-1', x'0000000000000000', {nonce}, 1, 5, 1, 2000, 65, 'metro', 200, 10,
+               x'0000000000000000', {charged})"
+        )
+    };
+    connection.execute_batch(&uses(1, 1)).unwrap();
+    connection.execute_batch(&uses(2, 0)).unwrap();
+    drop(connection);
+    drop(SqliteStore::open(&path, book()).unwrap());
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let sql = "SELECT charged_minor, charged_rule, postings FROM code_use ORDER BY seq";
+    let mut statement = connection.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let rows: Vec<(i64, i64, i64)> = rows.unwrap().map(Result::unwrap).collect();
+    assert_eq!(rows, [(200, 10, 1), (0, 10, 1)]);
+}
