@@ -336,6 +336,15 @@ impl Engine {
         self.tokens.iter().for_each(|token| token.0.tend());
     }
 
+    /// Opens the audit log anew if it has stopped, as on a disk that was full: it goes on if it
+    /// continues all that it has promised.
+    ///
+    /// # Errors
+    /// [`obol_kms_audit::OpenError`]; it stays stopped, and nothing is signed.
+    pub fn reopen_log(&self) -> Result<(), obol_kms_audit::OpenError> {
+        self.log.reopen()
+    }
+
     /// Whether a checkpoint is due, when the last one was signed `since` ago: each second with new
     /// leaves, at once with 1 000.
     pub fn checkpoint_is_due(&self, since: Duration) -> bool {

@@ -339,7 +339,7 @@ fn kill_9_at_any_moment_leaves_no_signature_without_its_approval() {
 }
 
 #[test]
-fn a_full_disk_under_the_audit_log_means_that_nothing_is_signed() {
+fn a_full_disk_under_the_audit_log_means_that_nothing_is_signed_until_there_is_room() {
     let signing = Signing::new("100000");
     // In a mount namespace of its own, where this user is user 0.
     let config = signing.world().kms_config().unwrap();
@@ -394,6 +394,33 @@ fn a_full_disk_under_the_audit_log_means_that_nothing_is_signed() {
             .unwrap()
             .contains("No space left on device")
     );
+
+    // Room is made where the daemon sees the disk, and it goes on by itself.
+    let namespace = daemon.id().to_string();
+    let enter = [
+        "-t",
+        &namespace,
+        "--user",
+        "--preserve-credentials",
+        "--mount",
+    ];
+    let grow = ["mount", "-o", "remount,size=1m", "audit"];
+    let grown = std::process::Command::new("nsenter")
+        .args(enter)
+        .arg(format!("--wd={}", signing.world().folder().display()))
+        .args(grow)
+        .output()
+        .unwrap();
+    assert!(grown.status.success(), "{grown:?}");
+    let mut next = 22_000;
+    let signature = crate::stage::eventually_some("the log goes on", || {
+        next += 1;
+        signing.close_day(&client, next).ok()
+    });
+    // Not one leaf of those that were told is lost or told twice.
+    assert_eq!(signature.leaf(), u64::from(signed));
+    let status = signing.runtime.block_on(client.status()).unwrap();
+    assert_eq!(status.audit.trouble, None);
     daemon.stop().unwrap();
 }
 

@@ -140,6 +140,16 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until there is one.
+pub(crate) fn eventually_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let mut found = None;
+    eventually(what, || {
+        found = look();
+        found.is_some()
+    });
+    found.unwrap_or_else(|| panic!("{what}"))
+}
+
 /// Shows the presentation of a boarding code.
 pub(crate) fn presented<T>(text: &str, show: impl FnOnce(&Presentation<'_>) -> T) -> T {
     let bytes = from_text(text.as_bytes()).unwrap();

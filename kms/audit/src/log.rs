@@ -2,7 +2,9 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use obol_log::{Checkpoint, Hash, LEAF_MAX, Note, SignatureRefused, TILE_WIDTH, WitnessKey, root};
+use obol_log::{
+    Checkpoint, Hash, LEAF_MAX, LogKey, Note, SignatureRefused, TILE_WIDTH, WitnessKey, root,
+};
 use thiserror::Error;
 
 use crate::journal::{Chain, ZEROS_MAX};
@@ -30,6 +32,7 @@ pub struct AuditLog {
     pub(crate) writer: Mutex<Writer>,
     pub(crate) publisher: Publisher,
     pub(crate) published: Mutex<Option<(u64, Note)>>,
+    pub(crate) former_keys: Vec<LogKey>,
     pub(crate) _lock: Box<dyn Lock>,
 }
 
@@ -38,6 +41,8 @@ pub(crate) struct Writer {
     pub(crate) journal: Box<dyn StoredFile>,
     pub(crate) chain: Chain,
     pub(crate) tail: Tail,
+    /// Hash tiles of a bundle that could not be published.
+    pub(crate) unwritten: Vec<Completed>,
 }
 
 /// Why something was not written.
@@ -312,7 +317,11 @@ impl Writer {
         group.into_iter().for_each(|entry| self.tail.push(entry));
         if self.tail.size.is_multiple_of(TILE_WIDTH) {
             let completed = self.tail.take_completed();
-            self.next_bundle(storage, publisher, origin, &completed)?;
+            let begun = self.next_bundle(storage, publisher, origin, &completed);
+            if begun.is_err() {
+                self.unwritten = completed;
+            }
+            return begun;
         }
         Ok(())
     }

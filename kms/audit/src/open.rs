@@ -118,43 +118,105 @@ impl AuditLog {
             return Err(OpenError::Origin(origin.to_owned()));
         }
         let lock = take_lock(&*storage)?;
-        let (bundle, entries) = recovered(&*storage, origin)?;
-        let mut tail = Tail::read(&*storage, bundle).map_err(ReadError::Tile)?;
+        let keys = keys(&*signer, &trusted.former_keys);
+        let opened = Opened::of(&*storage, origin, keys, trusted.kept.as_ref())?;
+        Ok(Self {
+            origin: origin.to_owned(),
+            queue: Queue::starting_at(opened.writer.tail.size),
+            writer: Mutex::new(opened.writer),
+            publisher: opened.publisher,
+            published: Mutex::new(opened.published),
+            former_keys: trusted.former_keys.clone(),
+            storage,
+            signer,
+            _lock: lock,
+        })
+    }
+
+    /// Opens a log anew that has stopped, without letting anybody else have it: it must continue
+    /// what this one has promised. Whoever waits for an entry is told that it stopped. A log that
+    /// has not stopped, or in which somebody still writes, is left as it is.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the log stays stopped, and may be tried again.
+    pub fn reopen(&self) -> Result<(), OpenError> {
+        let mut published = self
+            .published
+            .lock()
+            .expect("no holder of this lock panics");
+        let mut writer = self.writer.lock().expect("no holder of this lock panics");
+        if !self.queue.rests() {
+            return Ok(());
+        }
+        let tree = Tree {
+            storage: &*self.storage,
+            tail: &writer.tail,
+            unwritten: &writer.unwritten,
+        };
+        let size = writer.tail.size;
+        let promised = Checkpoint {
+            origin: self.origin.clone(),
+            size,
+            root: root(&tree, size).map_err(ReadError::Tile)?,
+        };
+        let keys = keys(&*self.signer, &self.former_keys);
+        let opened = Opened::of(&*self.storage, &self.origin, keys, Some(&promised))?;
+        self.queue.go_on(opened.writer.tail.size);
+        *writer = opened.writer;
+        *published = opened.published;
+        self.publisher.begin_again(opened.publisher);
+        Ok(())
+    }
+}
+
+fn keys<'a>(signer: &'a dyn CheckpointSigner, former: &'a [LogKey]) -> Vec<&'a LogKey> {
+    std::iter::once(signer.key()).chain(former).collect()
+}
+
+/// What opening finds in a folder, and repairs there.
+struct Opened {
+    writer: Writer,
+    publisher: Publisher,
+    published: Option<(u64, Note)>,
+}
+
+impl Opened {
+    fn of(
+        storage: &dyn Storage,
+        origin: &str,
+        keys: Vec<&LogKey>,
+        kept: Option<&Checkpoint>,
+    ) -> Result<Opened, OpenError> {
+        let (bundle, entries) = recovered(storage, origin)?;
+        let mut tail = Tail::read(storage, bundle).map_err(ReadError::Tile)?;
         entries.iter().for_each(|entry| tail.push(entry.clone()));
         let completed = tail.take_completed();
         let tree = Tree {
-            storage: &*storage,
+            storage,
             tail: &tail,
             unwritten: &completed,
         };
-        let mut keys = vec![signer.key()];
-        keys.extend(&trusted.former_keys);
         let heads = Heads { tree, origin, keys };
-        let published = heads.check(trusted.kept.as_ref())?;
+        let published = heads.check(kept)?;
 
         // Only a log that is what it should be is touched.
         let covered = published.as_ref().map_or(0, |(size, _)| *size);
         let publisher = Publisher::new(bundle, covered);
-        let (journal, chain) = rewrite(&*storage, origin, bundle, &entries)?;
+        let (journal, chain) = rewrite(storage, origin, bundle, &entries)?;
         let mut writer = Writer {
             journal,
             chain,
             tail,
+            unwritten: Vec::new(),
         };
         if !completed.is_empty() {
-            writer.next_bundle(&*storage, &publisher, origin, &completed)?;
+            writer.next_bundle(storage, &publisher, origin, &completed)?;
         }
-        remove_leftovers(&*storage, writer.tail.size / TILE_WIDTH)?;
-        let queue = Queue::starting_at(writer.tail.size);
-        Ok(Self {
-            storage,
-            origin: origin.to_owned(),
-            signer,
-            queue,
-            writer: Mutex::new(writer),
+        remove_leftovers(storage, writer.tail.size / TILE_WIDTH)?;
+        Ok(Opened {
+            writer,
             publisher,
-            published: Mutex::new(published),
-            _lock: lock,
+            published,
         })
     }
 }

@@ -45,6 +45,12 @@ impl Publisher {
         }
     }
 
+    /// Forgets what it knew for what another knows.
+    pub(crate) fn begin_again(&self, fresh: Publisher) {
+        let mut fresh = fresh.durable();
+        std::mem::swap(&mut *self.durable(), &mut *fresh);
+    }
+
     /// Writes a file in the log's own folder, in the place of the one that is there, and leaves it
     /// open.
     pub(crate) fn write(

@@ -44,6 +44,10 @@ struct State {
     /// Entries of the group that is being written.
     flight: u64,
     stopped: Option<Stopped>,
+    /// How often it has stopped and gone on: who waited meanwhile was told that it stopped.
+    lives: u64,
+    /// Why it stopped the last time.
+    ended: Option<Stopped>,
 }
 
 impl Queue {
@@ -77,15 +81,19 @@ impl Queue {
         if let Some(why) = &state.stopped {
             return Err(Arc::clone(why));
         }
+        let life = state.lives;
         let start = state.durable + state.flight + state.pending.len() as u64;
         let end = start + entries.len() as u64;
         state.pending.extend(entries);
         if state.pending.len() >= self.visitors() {
             self.gathered.notify_one();
         }
-        while state.durable < end {
-            if let Some(why) = &state.stopped {
-                return Err(Arc::clone(why));
+        loop {
+            if state.lives == life && state.durable >= end {
+                return Ok(start..end);
+            }
+            if let Some(why) = state.stopped_since(life) {
+                return Err(why);
             }
             state = if state.writing {
                 self.changed
@@ -95,7 +103,25 @@ impl Queue {
                 self.lead(state, &write)
             };
         }
-        Ok(start..end)
+    }
+
+    /// It has stopped and nobody writes: until [`Queue::go_on`] nobody will.
+    pub(crate) fn rests(&self) -> bool {
+        let state = self.lock();
+        state.stopped.is_some() && !state.writing
+    }
+
+    /// Goes on after it came to rest, with so many durable entries; who waits is refused.
+    pub(crate) fn go_on(&self, durable: u64) {
+        let mut state = self.lock();
+        let ended = state.stopped.take();
+        *state = State {
+            durable,
+            lives: state.lives + 1,
+            ended,
+            ..State::default()
+        };
+        self.changed.notify_all();
     }
 
     fn lead<'a>(
@@ -155,6 +181,14 @@ impl Queue {
 }
 
 impl State {
+    /// Why an append of an earlier life, or of this one when it has stopped, is refused.
+    fn stopped_since(&self, life: u64) -> Option<Stopped> {
+        match self.lives == life {
+            true => self.stopped.clone(),
+            false => self.ended.clone(),
+        }
+    }
+
     fn stop(&mut self, why: Stopped) {
         self.stopped.get_or_insert(why);
     }

@@ -116,7 +116,8 @@ fn an_approval_names_its_key_its_payload_and_the_policy_that_gave_it() {
 fn a_forbidding_policy_outweighs_a_permitting_one() {
     let policy = Policy::load(committed()).unwrap();
     let mut question = question(Role::Officer, KeyClass::Root, Payload::TbsCertificate);
-    assert!(policy.decide(&question).is_ok());
+    let approved = policy.decide(&question).unwrap();
+    assert_eq!(approved.reason(), ["officer-certifies-and-revokes"]);
     question.context.approvals = 1;
     question.context.batch = NonZeroU32::new(257).unwrap();
     let denied = policy.decide(&question).unwrap_err();

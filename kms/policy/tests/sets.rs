@@ -86,6 +86,13 @@ mod with_cedar {
         Policy::load(set_with("own.cedar", text).path()).unwrap_err()
     }
 
+    /// What lets an issuer have credentials signed.
+    const PERMIT: &str = "issuer-signs-credentials";
+
+    fn reason(policy: &Policy, question: &Question) -> Vec<String> {
+        policy.decide(question).unwrap().reason().to_vec()
+    }
+
     fn credentials(hour: u32) -> Question {
         Question {
             client: Client::new(Role::Issuer, "uid:7").unwrap(),
@@ -107,14 +114,14 @@ mod with_cedar {
                    when { context.hour < 4 };\n";
         let policy = Policy::load(set_with("own.cedar", own).path()).unwrap();
         assert_ne!(policy.hash(), Policy::built_in().hash());
-        assert!(policy.decide(&credentials(4)).is_ok());
+        assert_eq!(reason(&policy, &credentials(4)), [PERMIT]);
         // The answer of hour 4 is not that of hour 3, though client, class and payload are the same.
         let denied = policy.decide(&credentials(3)).unwrap_err();
         assert_eq!(
             denied.reason,
             Denial::Forbidden(["closed-at-night".to_owned()].into())
         );
-        assert!(policy.decide(&credentials(4)).is_ok());
+        assert_eq!(reason(&policy, &credentials(4)), [PERMIT]);
     }
 
     #[test]
@@ -123,10 +130,14 @@ mod with_cedar {
         let own =
             format!("@id(\"no-key\") forbid (principal, action, resource == Key::\"{key}\");");
         let policy = Policy::load(set_with("own.cedar", &own).path()).unwrap();
-        assert!(policy.decide(&credentials(4)).is_err());
+        let denied = policy.decide(&credentials(4)).unwrap_err();
+        assert_eq!(
+            denied.reason,
+            Denial::Forbidden(["no-key".to_owned()].into())
+        );
         let mut other = credentials(4);
         other.spki = [2; 32];
-        assert!(policy.decide(&other).is_ok());
+        assert_eq!(reason(&policy, &other), [PERMIT]);
     }
 
     #[test]
@@ -135,7 +146,7 @@ mod with_cedar {
         let own = "@id(\"overflows\") forbid (principal, action, resource)\n\
                    when { context.batch * 9223372036854775807 < 0 };";
         let policy = Policy::load(set_with("own.cedar", own).path()).unwrap();
-        assert!(policy.decide(&credentials(4)).is_ok());
+        assert_eq!(reason(&policy, &credentials(4)), [PERMIT]);
         let mut question = credentials(4);
         question.context.batch = NonZeroU32::new(2).unwrap();
         let denied = policy.decide(&question).unwrap_err();

@@ -10,6 +10,8 @@ use crate::token::chain;
 
 /// How often tokens are tended.
 const TEND_EVERY: Duration = Duration::from_millis(500);
+/// How often an audit log that has stopped is opened anew.
+const REOPEN_EVERY: Duration = Duration::from_secs(1);
 /// How often it is asked whether a checkpoint is due.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -51,6 +53,8 @@ impl Rounds {
         })?;
         let of = Arc::clone(engine);
         rounds.spawn("checkpoint", move |stop| keep_signed(&of, stop))?;
+        let of = Arc::clone(engine);
+        rounds.spawn("log", move |stop| keep_open(&of, stop))?;
         Ok(rounds)
     }
 
@@ -82,6 +86,28 @@ impl Drop for Rounds {
             if thread.join().is_err() {
                 tracing::error!("a daemon's thread panicked");
             }
+        }
+    }
+}
+
+/// A log stops when it cannot be written, and goes on when it can again.
+fn keep_open(engine: &Engine, stop: &Stop) {
+    let mut said = false;
+    while stop.sleep(REOPEN_EVERY) {
+        if engine.audit().stopped.is_none() {
+            continue;
+        }
+        match engine.reopen_log() {
+            Ok(()) if engine.audit().stopped.is_none() => {
+                said = false;
+                tracing::warn!("the audit log had stopped and goes on");
+            }
+            Ok(()) => {}
+            Err(error) if !said => {
+                said = true;
+                tracing::error!(error = chain(&error), "the audit log stays stopped");
+            }
+            Err(_) => {}
         }
     }
 }

@@ -264,3 +264,81 @@ fn after_a_failed_sync_nothing_is_appended_until_the_log_is_opened_anew() {
     };
     assert!(open(&fs.cut(Loss::Everything), &trusted).is_some());
 }
+
+/// Appends and signs whatever the disk does; after each failure the log is reopened as it stands.
+fn go_on(log: &AuditLog, told: &mut Told) -> u64 {
+    let mut stops = 0;
+    for _ in 0..270 {
+        let size = log.size();
+        match log.append(&entry(size)) {
+            Ok(appended) => told.entries = appended.index + 1,
+            Err(AuditError::Stopped(_)) => {
+                stops += 1;
+                log.reopen().unwrap();
+                continue;
+            }
+            Err(other) => panic!("{other}"),
+        }
+        if told.entries.is_multiple_of(90) {
+            match log.checkpoint() {
+                Ok(note) => told.checkpoint = Some((told.entries, note)),
+                Err(_) => {
+                    stops += 1;
+                    log.reopen().unwrap();
+                }
+            }
+        }
+    }
+    stops
+}
+
+#[test]
+fn a_log_that_stopped_and_is_reopened_goes_on_and_has_lost_nothing() {
+    let whole = FaultFs::default();
+    let log = open(&whole, &Trusted::default()).unwrap();
+    let before = whole.syncs().len();
+    assert_eq!(go_on(&log, &mut Told::default()), 0);
+    let syncs = whole.syncs().len() - before;
+    // Around each end: of the run, of a checkpoint, of a bundle.
+    let (first, last) = (0..6, syncs - 24..syncs);
+    for sync in first.chain(85..105).chain(last) {
+        let fs = FaultFs::default();
+        let log = open(&fs, &Trusted::default()).unwrap();
+        fs.fail_sync(sync);
+        let mut told = Told::default();
+        assert_eq!(go_on(&log, &mut told), 1, "sync {sync}");
+        assert!(told.entries >= 269, "sync {sync}: {} entries", told.entries);
+        assert_eq!(log.stopped(), None);
+        drop(log);
+        for loss in losses(2) {
+            assert_eq!(holds(&fs.cut(loss), &told), Ok(()), "sync {sync}, {loss:?}");
+        }
+    }
+}
+
+#[test]
+fn a_log_on_a_full_disk_goes_on_when_there_is_room_again() {
+    let fs = FaultFs::default();
+    let log = open(&fs, &Trusted::default()).unwrap();
+    let mut told = Told::default();
+    for _ in 0..250 {
+        told.entries = log.append(&entry(told.entries)).unwrap().index + 1;
+    }
+    // Full within the bundle, and again where its tiles shall be written.
+    for room in [10_000, 30_000] {
+        fs.set_capacity(Some(fs.size() + room));
+        let refused = loop {
+            match log.append(&entry(log.size())) {
+                Ok(appended) => told.entries = appended.index + 1,
+                Err(refused) => break refused,
+            }
+        };
+        assert!(matches!(refused, AuditError::Stopped(_)), "{refused:?}");
+        assert!(log.reopen().is_err());
+        assert!(matches!(log.append(b"no"), Err(AuditError::Stopped(_))));
+        fs.set_capacity(None);
+        log.reopen().unwrap();
+        told.entries = log.append(&entry(log.size())).unwrap().index + 1;
+        assert_eq!(holds(&fs.cut(Loss::Everything), &told), Ok(()));
+    }
+}
