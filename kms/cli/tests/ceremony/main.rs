@@ -4,7 +4,6 @@
 
 mod around;
 mod audit;
-mod guide;
 mod input;
 mod interruption;
 mod plans;
