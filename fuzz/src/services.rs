@@ -34,6 +34,19 @@ pub(crate) fn enrolment_request(data: &[u8]) -> Taken {
     parsed.into()
 }
 
+/// What EST answers (RFC 7030 section 4.1.3), out of its base64: a certs-only CMS.
+pub(crate) fn enrolment_answer(data: &[u8]) -> Taken {
+    let certificate = obol_transport::certificate_of(data);
+    if let Some(certificate) = certificate {
+        assert!(
+            data.windows(certificate.len())
+                .any(|part| part == certificate)
+        );
+        assert_eq!(certificate[0], 0x30);
+    }
+    certificate.into()
+}
+
 pub(crate) fn issuer_config(data: &[u8]) -> Taken {
     const TEMPLATES: &str = include_str!("../../policies/credentials/metro.toml");
     let Ok(text) = std::str::from_utf8(data) else {

@@ -57,3 +57,14 @@ pub(crate) fn tap_acknowledgement(data: &[u8]) -> Taken {
 fn key() -> TerminalKey {
     TerminalKey::from_sec1(&DEVICE.point()).expect("a point")
 }
+
+/// The header of an upload, as the platform reads it.
+pub(crate) fn tap_health(data: &[u8]) -> Taken {
+    let read: Result<obol_tap::Health, _> = serde_json::from_slice(data);
+    let checked = read.ok().and_then(|health| health.checked().ok());
+    if let Some(health) = &checked {
+        let again = serde_json::to_vec(health).expect("a report has a JSON form");
+        assert!(again.len() <= obol_tap::HEALTH_MAX);
+    }
+    checked.into()
+}

@@ -5,18 +5,19 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{
     Extension, Json, Router,
     extract::{DefaultBodyLimit, State},
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use obol_credential::UnixTime;
 use obol_payment::ride::{Intake, Upload, kid_named_by};
 use obol_store::{Disposition, Fault, PostedUpload, Terminal};
 use obol_tap::{
-    Acknowledgement, RecordAcknowledgement, RecordStatus, SEGMENT_MAX, TerminalKey, TerminalName,
-    VerifiedSegment,
+    Acknowledgement, HEALTH_HEADER, HEALTH_MAX, Health, HealthRefused, RecordAcknowledgement,
+    RecordStatus, SEGMENT_MAX, TerminalKey, TerminalName, TrustHealth, VerifiedSegment,
 };
 use obol_transport::{Bytes, Peer, Problem};
-use obol_verifier_sdk::{Operator, Verifier};
+use obol_verifier_sdk::{Operator, SKEW_S, Verifier};
 use tracing::{error, info, warn};
 
 use crate::app::{App, internal};
@@ -49,9 +50,11 @@ async fn fare_pack(
 async fn segment(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Acknowledgement>, Problem> {
     let terminal = registered(&app, &peer).await?;
+    note_health(&terminal, reported(&headers), app.now());
     let segment = verified(&peer, &terminal, body).await?;
     let upload = examined(&app, &terminal, segment).await?;
     let epoch = upload.epoch();
@@ -88,6 +91,47 @@ async fn registered(app: &App, peer: &Peer) -> Result<Terminal, Problem> {
             peer.uri
         ))),
         None => Err(refused(format!("{} is unknown", peer.uri))),
+    }
+}
+
+/// What the terminal says of itself; `None` when it says nothing.
+fn reported(headers: &HeaderMap) -> Option<Result<Health, HealthRefused>> {
+    let report = headers.get(HEALTH_HEADER)?.as_bytes();
+    if report.len() > HEALTH_MAX {
+        return Some(Err(HealthRefused));
+    }
+    let health: Result<Health, _> = serde_json::from_slice(report);
+    Some(health.map_err(|_| HealthRefused).and_then(Health::checked))
+}
+
+/// Nothing here keeps a ride out: whoever looks after terminals reads it.
+fn note_health(terminal: &Terminal, report: Option<Result<Health, HealthRefused>>, now: UnixTime) {
+    let terminal = terminal.name.as_str();
+    let health = match report {
+        None => return,
+        Some(Err(refused)) => return warn!(terminal, %refused, "a terminal's health is unknown"),
+        Some(Ok(health)) => health,
+    };
+    let clock_off_s = health.clock_off_s(now.0);
+    let Health {
+        waiting,
+        trust,
+        software,
+        ..
+    } = &health;
+    info!(
+        terminal,
+        clock_off_s,
+        waiting,
+        ?trust,
+        software,
+        "a terminal's health"
+    );
+    if clock_off_s.unsigned_abs() > u64::from(SKEW_S) {
+        warn!(terminal, clock_off_s, "a terminal's clock is wrong");
+    }
+    if *trust != TrustHealth::Fresh {
+        warn!(terminal, ?trust, "a terminal's trust is not fresh");
     }
 }
 
@@ -219,5 +263,30 @@ fn acknowledgement(epoch: obol_tap::Epoch, posted: PostedUpload) -> Acknowledgem
         watermark: posted.watermark,
         head: posted.head,
         records: posted.records.into_iter().map(record).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(value: &str) -> Option<Result<Health, HealthRefused>> {
+        let mut headers = HeaderMap::new();
+        headers.insert(HEALTH_HEADER, value.parse().expect("a header's value"));
+        reported(&headers)
+    }
+
+    #[test]
+    fn a_health_report_is_read_strictly_and_may_be_missing() {
+        let good = r#"{"clock":1,"waiting":2,"trust":"fresh","software":"obol-pos 0.1.0"}"#;
+        assert_eq!(report(good).expect("there").expect("good").waiting, 2);
+        assert_eq!(reported(&HeaderMap::new()), None);
+        let refused = Some(Err(HealthRefused));
+        assert_eq!(report("{}"), refused);
+        assert_eq!(report(&good.replace("2", "-2")), refused);
+        assert_eq!(
+            report(&format!("{good}{}", " ".repeat(HEALTH_MAX))),
+            refused
+        );
     }
 }

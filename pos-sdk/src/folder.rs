@@ -8,14 +8,15 @@ use std::{
 use miette::Diagnostic;
 use obol_credential::UnixTime;
 use obol_fare::FarePack;
-use obol_tap::Epoch;
+use obol_tap::{Epoch, TrustHealth};
 use obol_trust::tuf::{Limits, P256};
 use obol_verifier_sdk::x509::Root;
 use thiserror::Error;
 
 use crate::{
-    AcceptedSet, Journal, JournalError, JournalFile, PROVISIONING_MAX, Provisioning,
-    ProvisioningError, Terminal, Trust, TrustFolder, TrustRefused, TrustUpdater, UpdateError,
+    AcceptedSet, Belief, Freshness, Journal, JournalError, JournalFile, PROVISIONING_MAX,
+    Provisioning, ProvisioningError, Terminal, Trust, TrustFolder, TrustRefused, TrustUpdater,
+    UpdateError,
     trust::{read_limited, replace},
 };
 
@@ -164,6 +165,25 @@ impl TerminalFolder {
         }
         let trust = self.trust(provisioning)?.ok_or_else(no_trust)?;
         Ok(Terminal::new(rules, trust, self.fares()?, journal)?)
+    }
+
+    /// How fresh what is stored is, for a report; nothing is changed.
+    #[must_use]
+    pub fn trust_health(&self, provisioning: &Provisioning, now: UnixTime) -> TrustHealth {
+        let belief = match provisioning.repository {
+            Some(_) => self
+                .accepted(provisioning)
+                .map(|set| set.map(|set| Belief::from(set.state))),
+            None => self
+                .trust(provisioning)
+                .map(|trust| trust.map(Belief::from)),
+        };
+        match belief.ok().flatten().map(|belief| belief.freshness(now)) {
+            Some(Freshness::Fresh) => TrustHealth::Fresh,
+            Some(Freshness::Degraded) => TrustHealth::Degraded,
+            Some(Freshness::Expired) => TrustHealth::Expired,
+            None => TrustHealth::Missing,
+        }
     }
 
     /// Makes the journal, or opens the one that is there. `epoch` is 64 random bits.

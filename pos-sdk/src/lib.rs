@@ -25,7 +25,9 @@ pub use journal::{
 };
 pub use obol_credential::{RefusalCode, UnixTime};
 pub use obol_fare::{Currency, FarePack, Zone};
-pub use obol_tap::{Acknowledgement, Epoch, SEGMENT_MAX, SpkiId, TerminalName};
+pub use obol_tap::{
+    Acknowledgement, Epoch, HEALTH_HEADER, Health, SEGMENT_MAX, SpkiId, TerminalName, TrustHealth,
+};
 pub use obol_trust::tuf;
 pub use obol_trust::{StatusList, StatusListId, SuspendedKeys};
 pub use obol_verifier_sdk::{Operator, Passback, Refusal, WithinInterval, x509::Root};

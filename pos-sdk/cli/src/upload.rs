@@ -1,12 +1,12 @@
 use std::{thread, time::Duration};
 
 use miette::{Diagnostic, IntoDiagnostic};
-use obol_console::{Outcome, two_lines};
+use obol_console::{Outcome, two_lines, unix_now};
 use obol_pos_sdk::{
-    Acknowledgement, Backoff, KeyFault, Provisioning, SealError, SegmentSigner, Uplink,
-    UploadError, upload,
+    Acknowledgement, Backoff, HEALTH_HEADER, Health, KeyFault, Provisioning, SealError,
+    SegmentSigner, UnixTime, Uplink, UploadError, upload,
 };
-use obol_transport::{Bytes, HttpsClient, Problem, TransportError};
+use obol_transport::{Bytes, HttpsClient, Problem, TransportError, http};
 use serde::Serialize;
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
@@ -33,6 +33,9 @@ enum HttpUplinkError {
         help("nothing is lost: the rides stay in the journal until the platform takes them")
     )]
     Refused(Problem),
+    #[error("the request cannot be made: {0}")]
+    #[diagnostic(help("check platform_url in terminal.toml"))]
+    Request(String),
     #[error("the platform's answer is no acknowledgement: {0}")]
     #[diagnostic(help("check that platform and terminal are of the same release"))]
     WrongReply(String),
@@ -48,6 +51,8 @@ struct HttpUplink {
     runtime: Runtime,
     client: HttpsClient,
     url: String,
+    /// How the terminal stands; the clock is read for each segment.
+    health: Health,
     /// The platform's clock at the last answer.
     date: Option<u64>,
 }
@@ -57,8 +62,15 @@ impl Uplink for HttpUplink {
 
     fn send(&mut self, segment: &[u8]) -> Result<Acknowledgement, Self::Error> {
         let body = Bytes::copy_from_slice(segment);
-        let post = self.client.post(&self.url, "application/cbor", body);
-        let reply = self.runtime.block_on(post)?;
+        self.health.clock = unix_now();
+        let wrong = |error: &dyn std::fmt::Display| HttpUplinkError::Request(error.to_string());
+        let health = serde_json::to_string(&self.health).map_err(|error| wrong(&error))?;
+        let post = http::Request::post(&self.url)
+            .header(http::header::CONTENT_TYPE, "application/cbor")
+            .header(HEALTH_HEADER, health)
+            .body(body)
+            .map_err(|error| wrong(&error))?;
+        let reply = self.runtime.block_on(self.client.send(post))?;
         self.date = reply.date;
         let reply = reply.success().map_err(HttpUplinkError::Refused)?;
         serde_json::from_slice(&reply.body)
@@ -107,6 +119,12 @@ pub(crate) fn run(folder: &Folder, format: Format) -> miette::Result<Outcome> {
         runtime: runtime()?,
         client: HttpsClient::expecting("platform", &anchor, Some(identity)),
         url: format!("{}/v1/segments", provisioning.platform_url),
+        health: Health {
+            clock: unix_now(),
+            waiting: journal.last_seq()?.saturating_sub(journal.watermark()?),
+            trust: folder.trust_health(&provisioning, UnixTime(unix_now())),
+            software: concat!("obol-pos ", env!("CARGO_PKG_VERSION")).to_owned(),
+        },
         date: None,
     };
     let uploaded = upload(&mut journal, &signer, &mut uplink);

@@ -6,6 +6,7 @@ extern crate alloc;
 mod acknowledgement;
 mod chain;
 mod envelope;
+mod health;
 mod hex;
 mod key;
 mod name;
@@ -14,6 +15,7 @@ mod segment;
 
 pub use acknowledgement::{Acknowledgement, RecordAcknowledgement, RecordStatus};
 pub use chain::{Epoch, Head};
+pub use health::{HEALTH_HEADER, HEALTH_MAX, Health, HealthRefused, TrustHealth};
 pub use key::{SpkiId, TerminalKey};
 pub use name::{TERMINAL_NAME_MAX, TerminalName};
 pub use record::{

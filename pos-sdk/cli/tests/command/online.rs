@@ -8,13 +8,14 @@ use std::{
 
 use axum::{
     Extension, Json, Router,
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     response::IntoResponse,
     routing::{get, post},
 };
 use obol_pos_sdk::UnixTime;
 use obol_tap::{
-    Acknowledgement, Head, RecordAcknowledgement, RecordStatus, TerminalKey, VerifiedSegment,
+    Acknowledgement, HEALTH_HEADER, Head, Health, RecordAcknowledgement, RecordStatus, TerminalKey,
+    TrustHealth, VerifiedSegment,
 };
 use obol_transport::{
     Bytes, ClientAuth, Identity, Peer, Problem, TrustAnchor, new_identity, serve, server_config,
@@ -54,9 +55,9 @@ impl Access {
     }
 }
 
-/// What the platform holds of the terminal's journal.
+/// What the platform holds of the terminal's journal, and the reports of its health.
 #[derive(Clone, Default)]
-struct Held(Arc<Mutex<Vec<Vec<u8>>>>);
+struct Held(Arc<Mutex<Vec<Vec<u8>>>>, Arc<Mutex<Vec<Vec<u8>>>>);
 
 struct Online {
     world: World,
@@ -138,8 +139,12 @@ fn issuing(bundle: Vec<u8>) -> Router {
 
 fn taking(held: Held, key: TerminalKey, fares: Vec<u8>) -> Router {
     let fares = move || async { ([(CONTENT_TYPE, "application/cbor")], fares) };
-    let take = async move |Extension(peer): Extension<Peer>, body: Bytes| {
+    let take = async move |Extension(peer): Extension<Peer>, headers: HeaderMap, body: Bytes| {
         assert_eq!(peer.spki, key.id().0);
+        let report = headers
+            .get(HEALTH_HEADER)
+            .map(|value| value.as_bytes().to_vec());
+        held.1.lock().unwrap().push(report.unwrap());
         match VerifiedSegment::decode(&body, &key) {
             Ok(segment) => Json(take(&held, &segment)).into_response(),
             Err(refusal) => {
@@ -194,6 +199,23 @@ fn a_synced_terminal_takes_rides_and_uploads_each_once() {
     let said = online.world.run(&["upload"]);
     assert_eq!(said.out, "UPLOADED records=0 watermark=3\n", "{said:?}");
     assert_eq!(online.held.0.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn each_upload_tells_how_the_terminal_stands() {
+    let online = Online::new();
+    assert_eq!(online.world.run(&["sync"]).code, 0);
+    online.ride(1);
+    online.ride(2);
+    assert_eq!(online.world.run(&["upload"]).code, 0);
+    let reports = online.held.1.lock().unwrap().clone();
+    assert_eq!(reports.len(), 1);
+    let health: Health = serde_json::from_slice(&reports[0]).unwrap();
+    let health = health.checked().unwrap();
+    assert_eq!((health.waiting, health.trust), (2, TrustHealth::Fresh));
+    assert!(health.software.starts_with("obol-pos "), "{health:?}");
+    // The clock of this machine, give or take what the commands took.
+    assert!(health.clock >= online.world.now.0, "{health:?}");
 }
 
 #[test]

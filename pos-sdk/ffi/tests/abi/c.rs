@@ -1,5 +1,7 @@
 use std::{fs, path::Path, process::Command};
 
+use obol_tap::{TerminalKey, VerifiedSegment};
+
 use crate::{
     fixture,
     library::{BUILT, package, run},
@@ -100,17 +102,16 @@ fn the_same_program_compiles_as_cpp() {
 }
 
 #[test]
-fn a_terminal_runs_from_python_and_its_segment_is_signed_through_a_port_of_the_host() {
+fn a_terminal_runs_from_python_and_its_segment_is_signed_by_a_key_in_a_pkcs11_token() {
     let folder = tempfile::tempdir().unwrap();
     fixture::write_into(folder.path());
     let mut python = Command::new("python3");
     python.arg(package().join("tests/python/terminal.py"));
     python.arg(BUILT.join("libobol_pos.so")).arg(folder.path());
     assert_eq!(run(&mut python), "a terminal in Python\n");
-    let input = fs::read(folder.path().join("input")).unwrap();
-    let segment = fs::read(folder.path().join("segment")).unwrap();
-    // The port signed with openssl, and knows nothing of this library.
-    let (verified, _) = fixture::answer(&segment);
-    assert_eq!(verified.records().len(), 1);
-    assert!(input.len() > 100);
+    let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+    let key = TerminalKey::from_spki_der(&read("spki.der")).unwrap();
+    assert_ne!(key, fixture::key_of_terminal());
+    let segment = VerifiedSegment::decode(&read("segment"), &key).unwrap();
+    assert_eq!(segment.records().len(), 1);
 }

@@ -86,7 +86,6 @@ fn provisioning(folder: &Path, issuing: &Issuing, more: &str) {
     let pem = key.to_pkcs8_pem(p256::pkcs8::LineEnding::LF).unwrap();
     put(folder, "terminal.key", pem.as_bytes());
     put(folder, "now", NOW.0.to_string().as_bytes());
-    put(folder, "key-id", &key_of_terminal().id().0);
 }
 
 fn codes(folder: &Path, issuing: &Issuing, now: UnixTime) {

@@ -1,10 +1,26 @@
 """The terminal's C ABI through ctypes: `terminal.py LIBRARY FOLDER`, the folder made by fixture.rs.
-The segment is signed by openssl, as a key in a token of the host's would."""
+The segment is signed by a key in a PKCS#11 token, through the host's port: its key file is none."""
 
 import ctypes as c
+import hashlib
+import os
 import pathlib
 import subprocess
 import sys
+
+MODULE = next(
+    path
+    for path in map(
+        pathlib.Path,
+        [
+            "/usr/lib/softhsm/libsofthsm2.so",
+            "/usr/lib64/softhsm/libsofthsm2.so",
+            "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+            "/usr/local/lib/softhsm/libsofthsm2.so",
+        ],
+    )
+    if path.exists()
+).as_posix()
 
 
 class Decision(c.Structure):
@@ -35,12 +51,36 @@ class Signer(c.Structure):
     ]
 
 
-def raw(der):
-    """r and s of 32 bytes each from a DER ECDSA signature (RFC 3279, 2.2.3)."""
-    assert der[0] == 0x30 and der[1] == len(der) - 2
-    first = der[3]
-    r, s = der[4 : 4 + first], der[6 + first :]
-    return b"".join(n.lstrip(b"\0").rjust(32, b"\0") for n in (r, s))
+class Token:
+    """A key on P-256 that SoftHSM holds; pkcs11-tool speaks to it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        (folder / "tokens").mkdir()
+        conf = folder / "softhsm2.conf"
+        conf.write_text(f"directories.tokendir = {folder}/tokens\n")
+        self.environment = dict(os.environ, SOFTHSM2_CONF=str(conf))
+        pins = ["--so-pin", "12345678", "--pin", "1234"]
+        self.run("softhsm2-util", "--init-token", "--free", "--label", "bus", *pins)
+        self.tool("--keypairgen", "--key-type", "EC:prime256v1", "--id", "01")
+        spki = folder / "spki.der"
+        self.tool("--read-object", "--type", "pubkey", "--id", "01", "-o", str(spki))
+        self.key_id = hashlib.sha256(spki.read_bytes()).digest()
+
+    def run(self, *command):
+        subprocess.run(command, env=self.environment, capture_output=True, check=True)
+
+    def tool(self, *arguments):
+        login = ["--module", MODULE, "--token-label", "bus", "--login", "--pin", "1234"]
+        self.run("pkcs11-tool", *login, *arguments)
+
+    def sign(self, data):
+        """r and s, as the tool writes them for CKM_ECDSA."""
+        digest, signature = self.folder / "digest", self.folder / "signature"
+        digest.write_bytes(hashlib.sha256(data).digest())
+        files = ["--input-file", str(digest), "--output-file", str(signature)]
+        self.tool("--sign", "--mechanism", "ECDSA", "--id", "01", *files)
+        return signature.read_bytes()
 
 
 def main():
@@ -55,25 +95,19 @@ def main():
         assert code == 0, (library.obol_pos_code_name(code), reason.value)
 
     def sign(_host, data, data_len, signature):
-        data = bytes(data[:data_len])
-        (folder / "input").write_bytes(data)
-        key = folder / "terminal.key"
-        command = ["openssl", "dgst", "-sha256", "-sign", str(key)]
-        der = subprocess.run(command, input=data, capture_output=True, check=True).stdout
-        for at, byte in enumerate(raw(der)):
+        for at, byte in enumerate(token.sign(bytes(data[:data_len]))):
             signature[at] = byte
         return 0
 
-    signer = Signer(c.sizeof(Signer), (c.c_uint8 * 32)(*(folder / "key-id").read_bytes()))
+    token = Token(folder)
+    (folder / "terminal.key").unlink()
+    signer = Signer(c.sizeof(Signer), (c.c_uint8 * 32)(*token.key_id))
     signer.sign = SIGN(sign)
     good(library.obol_pos_make_journal(path, length, b"12345678", reason, room))
     size = library.obol_pos_size()
     memory = c.create_string_buffer(size + 16)
     at = c.c_void_p((c.addressof(memory) + 15) // 16 * 16)
-    # The key file is not there to be read: the key is the host's.
-    (folder / "terminal.key").rename(folder / "elsewhere")
     good(library.obol_pos_open(at, c.c_size_t(size), path, length, c.byref(signer), reason, room))
-    (folder / "elsewhere").rename(folder / "terminal.key")
 
     def scan(name):
         text, decision = (folder / name).read_bytes(), Decision(c.sizeof(Decision))
