@@ -242,7 +242,9 @@ fn the_statement_says_what_was_paid_and_ridden() {
     let columns = |word: &str| -> Vec<String> {
         let lines = printed.lines().filter(|line| line.contains(word));
         let columns = |line: &str| {
-            line.split_whitespace()
+            let before_rule = line.split("  rule ").next().unwrap();
+            before_rule
+                .split_whitespace()
                 .rev()
                 .skip(1)
                 .take(2)
