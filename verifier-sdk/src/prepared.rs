@@ -45,7 +45,7 @@ impl Multiple {
 pub enum TableSize {
     /// 26 KiB, 96 doublings: 0.36.
     Chunks4 = 4,
-    /// 52 KiB, 48 doublings: between the two beside it.
+    /// 52 KiB, 48 doublings: 0.26, by its ratio to the sizes beside it in one run.
     Chunks8 = 8,
     /// 104 KiB, 24 doublings: 0.23. For every terminal with an operating system.
     #[default]
