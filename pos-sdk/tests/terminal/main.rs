@@ -7,6 +7,7 @@ mod engine;
 mod fares;
 mod issuing;
 mod journal;
+mod link;
 mod repair;
 mod scan;
 mod seals;

@@ -14,6 +14,8 @@ pub(crate) struct Platform {
     key: TerminalKey,
     records: BTreeMap<u64, (Vec<u8>, Head)>,
     pub(crate) fault: Fault,
+    /// Records that came again with other bytes.
+    pub(crate) conflicts: u64,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -40,6 +42,7 @@ impl Platform {
             key: TerminalKey::from_sec1(key.der_bytes()).unwrap(),
             records: BTreeMap::new(),
             fault: Fault::None,
+            conflicts: 0,
         };
         let signer = SegmentSigner::from_pkcs8_pem(&key.serialize_pem()).unwrap();
         (platform, signer)
@@ -51,7 +54,10 @@ impl Platform {
             let held = (entry.bytes.clone(), entry.head);
             let status = match self.records.insert(entry.record.seq, held.clone()) {
                 Some(before) if before == held => RecordStatus::Duplicate,
-                Some(_) => RecordStatus::Conflict,
+                Some(_) => {
+                    self.conflicts += 1;
+                    RecordStatus::Conflict
+                }
                 None => RecordStatus::Accepted,
             };
             let seq = entry.record.seq;
