@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use data_encoding::BASE64URL_NOPAD;
+use data_encoding::{BASE64, BASE64URL_NOPAD};
 use obol_credential::possession::{self, Possession};
 use obol_credential::{Kid, UnixTime};
 use obol_kms::x509::{ProfileName, WaiverStatement};
@@ -24,11 +24,13 @@ use obol_log::{
     inclusion_proof, leaf_hash, proof_text,
 };
 use obol_mint::{DEVICE, ISSUER_P256, Issuer, Mint, NOW};
+use obol_pos_sdk::Journal;
 use obol_tap::{
     Acknowledgement, Epoch, FareCharged, Head, PackId, RecordAcknowledgement, RecordStatus,
     TapRecord, TerminalKey, TerminalName, UnsignedSegment,
 };
 use obol_trust::{Entry, TrustBundle};
+use obol_verifier_sdk::{Operator, TrustStore, Verifier};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension, DnType,
     IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
@@ -39,6 +41,7 @@ use zeroize::Zeroizing;
 fn main() {
     credential();
     tap();
+    journal();
     trust();
     log();
     kms();
@@ -82,6 +85,38 @@ fn credential() {
     let signature = DEVICE.sign(&possession::signature_input(&possession));
     let proof = possession::encode(&possession, signature.as_slice().try_into().unwrap());
     seed("pt1_possession", "proof", &*proof);
+}
+
+/// Two taps, the file as it lies there when its terminal has stopped.
+fn journal() {
+    let mints = [
+        Mint::default(),
+        Mint {
+            issuer: ISSUER_P256,
+            ..Mint::default()
+        },
+    ];
+    let keys = [mints[0].issuer_key(), mints[1].issuer_key()];
+    let verifier = Verifier {
+        trust: TrustStore::new(&keys),
+        operator: Operator::new("metro").unwrap(),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let terminal = TerminalName::new("bus-7").unwrap();
+    let mut journal = Journal::create(&path, &terminal, Epoch([9; 8])).unwrap();
+    for mint in &mints {
+        let verified = verifier.verify_text(mint.text().as_bytes(), NOW).unwrap();
+        let fare = FareCharged {
+            pack_id: PackId([1; 8]),
+            rule: 10,
+            amount_minor: 200,
+        };
+        let durable = journal.append(verified, fare, 0, 2).unwrap();
+        journal.opened(durable.grant(), NOW).unwrap();
+    }
+    drop(journal);
+    seed("terminal_journal", "two-taps", fs::read(path).unwrap());
 }
 
 fn tap() {
@@ -531,6 +566,20 @@ fn enrolment() {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     let request = params.serialize_request(&key).unwrap();
     seed("enrolment_request", "bus-12", request.der());
+    let body = BASE64.encode(request.der());
+    let lines: Vec<_> = body.as_bytes().chunks(64).collect();
+    seed("enrolment_body", "bus-12", lines.join(&b"\r\n"[..]));
+    let proof = fs::read(folder("pt1_possession").join("proof")).unwrap();
+    let item = |device: Option<&str>| {
+        serde_json::json!({
+            "subject": "0123456789abcdef0123456789abcdef", "device": device, "class": 1,
+            "possession": BASE64URL_NOPAD.encode(&proof),
+        })
+    };
+    let batch = serde_json::json!({
+        "items": [item(None), item(Some("fedcba9876543210fedcba9876543210"))],
+    });
+    seed("credential_batch", "two", batch.to_string());
 }
 
 fn account() {

@@ -47,6 +47,17 @@ pub(crate) fn enrolment_answer(data: &[u8]) -> Taken {
     certificate.into()
 }
 
+/// The same as its body comes over HTTP: in base64, in lines.
+pub(crate) fn enrolment_body(data: &[u8]) -> Taken {
+    obol_issuer::fuzzing::enrolment_body(data).into()
+}
+
+/// Requests for credentials, as JSON.
+pub(crate) fn credential_batch(data: &[u8]) -> Taken {
+    let requests = obol_issuer::fuzzing::credential_batch(data);
+    requests.filter(|count| *count > 0).into()
+}
+
 pub(crate) fn issuer_config(data: &[u8]) -> Taken {
     const TEMPLATES: &str = include_str!("../../policies/credentials/metro.toml");
     let Ok(text) = std::str::from_utf8(data) else {

@@ -6,7 +6,10 @@ use obol_tap::{
     VerifiedSegment,
 };
 
+use obol_pos_sdk::JournalFile;
+
 use crate::Taken;
+use crate::files::with_file;
 
 const EPOCH: Epoch = Epoch([9; 8]);
 
@@ -52,6 +55,28 @@ pub(crate) fn tap_acknowledgement(data: &[u8]) -> Taken {
         assert_eq!(again, *acknowledgement);
     }
     decoded.into()
+}
+
+/// A terminal's journal as the disk gives it back. What a repair makes of a damaged one is sound.
+pub(crate) fn terminal_journal(data: &[u8]) -> Taken {
+    let terminal = TerminalName::new("bus-7").expect("a name");
+    with_file("journal", data, |path| {
+        let checked = JournalFile::open(path, &terminal).and_then(|journal| {
+            let last = journal.check()?;
+            let read = journal.records(journal.first_seq()?, usize::MAX >> 1)?;
+            assert!(read.iter().all(|stored| stored.record.seq <= last));
+            Ok(last)
+        });
+        if let Ok(repaired) = obol_pos_sdk::repair(path, &terminal) {
+            let journal = JournalFile::open(path, &terminal).expect("what was repaired opens");
+            let last = journal.check().expect("what was repaired is sound");
+            assert_eq!(last, repaired.last_seq);
+            if let Ok(checked) = checked {
+                assert_eq!((checked, repaired.lost.is_empty()), (last, true));
+            }
+        }
+        checked.into()
+    })
 }
 
 fn key() -> TerminalKey {

@@ -1,5 +1,6 @@
 mod answer;
 mod credentials;
+pub(crate) mod fuzzing;
 mod health;
 mod keys;
 mod members;

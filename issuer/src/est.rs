@@ -172,18 +172,22 @@ fn request(headers: &HeaderMap, body: &[u8]) -> Result<EnrolmentRequest, Refusal
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Err(Problem::new(status, "unsupported-media-type", title, detail).into());
     }
-    let refused = |detail: String| {
+    Ok(pkcs10(body).map_err(|detail| {
         let title = "The request cannot be certified";
         Problem::new(StatusCode::BAD_REQUEST, "request-refused", title, detail)
-    };
+    })?)
+}
+
+/// RFC 8951 section 3: base64, in lines or not.
+pub(crate) fn pkcs10(body: &[u8]) -> Result<EnrolmentRequest, String> {
     let text: Vec<u8> = body
         .iter()
         .copied()
         .filter(|byte| !byte.is_ascii_whitespace())
         .collect();
     let der = BASE64.decode(&text);
-    let der = der.map_err(|error| refused(format!("the body is not base64: {error}")))?;
-    Ok(EnrolmentRequest::parse(&der).map_err(|reason| refused(reason.to_string()))?)
+    let der = der.map_err(|error| format!("the body is not base64: {error}"))?;
+    EnrolmentRequest::parse(&der).map_err(|reason| reason.to_string())
 }
 
 /// RFC 7030 section 4.1.3: certs-only CMS, base64.

@@ -8,6 +8,8 @@ mod clients;
 mod config;
 mod enrolment;
 mod est;
+#[doc(hidden)]
+pub mod fuzzing;
 mod in_flight;
 mod issuance;
 mod issuer;
