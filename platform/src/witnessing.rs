@@ -1,6 +1,6 @@
 //! `add-checkpoint` (c2sp.org/tlog-witness): daemons bring the checkpoints of their audit logs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::{
     Extension,
@@ -26,6 +26,26 @@ const SIZE_TYPE: &str = "text/x.tlog.size";
 pub(crate) struct Witnessed {
     log: WitnessedLog,
     witness: LogWitness,
+    said: Mutex<Option<Evidence>>,
+}
+
+/// What was found against what is remembered. A daemon brings such a log at each turn, and more of
+/// it: it is news once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Evidence {
+    SetBack { seen: u64 },
+    Rewritten { seen: u64 },
+}
+
+impl Witnessed {
+    fn is_news(&self, found: Evidence) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.replace(found) != Some(found)
+    }
+
+    fn all_is_well(&self) {
+        *self.said.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 pub(crate) fn open_all(
@@ -37,7 +57,8 @@ pub(crate) fn open_all(
     let open = |log: &WitnessedLog| {
         let witness = LogWitness::open(&config.key, log.key.clone(), &log.state)?;
         let log = log.clone();
-        Ok(Arc::new(Witnessed { log, witness }))
+        let said = Mutex::default();
+        Ok(Arc::new(Witnessed { log, witness, said }))
     };
     config.logs.iter().map(open).collect()
 }
@@ -52,18 +73,19 @@ pub(crate) async fn add_checkpoint(
     let head = Checkpoint::parse(submission.note.text());
     let head = head.map_err(|why| malformed(why.to_string()))?;
     let mut all = app.witnessed.iter();
-    let witnessed = all
+    let brought_to = all
         .find(|witnessed| witnessed.witness.origin() == head.origin)
         .ok_or_else(|| unknown(&head.origin))?;
-    demand_submitter(&peer, &witnessed.log)?;
+    demand_submitter(&peer, &brought_to.log)?;
     if submission.old_size > head.size {
         let (old, size) = (submission.old_size, head.size);
         return Err(malformed(format!("a proof from {old} entries to {size}")));
     }
-    let (witnessed, now) = (Arc::clone(witnessed), app.now().0);
+    let (witnessed, now) = (Arc::clone(brought_to), app.now().0);
     let cosigned = tokio::task::spawn_blocking(move || witnessed.witness.cosign(submission, now));
     match cosigned.await.map_err(internal)? {
         Ok(line) => {
+            brought_to.all_is_well();
             info!(
                 origin = head.origin,
                 size = head.size,
@@ -71,7 +93,7 @@ pub(crate) async fn add_checkpoint(
             );
             Ok(line.to_text().into_response())
         }
-        Err(WitnessError::Refused(refusal)) => refused(&head, &refusal),
+        Err(WitnessError::Refused(refusal)) => refused(brought_to, &head, &refusal),
         Err(failure) => Err(internal(failure)),
     }
 }
@@ -94,18 +116,26 @@ fn demand_submitter(peer: &Peer, log: &WitnessedLog) -> Result<(), Problem> {
 }
 
 /// The statuses of c2sp.org/tlog-witness. A log that shrank or changed is evidence: it is logged with
-/// what was brought.
-fn refused(head: &Checkpoint, refusal: &Refusal) -> Result<Response, Problem> {
+/// what was brought, once as long as it lasts.
+fn refused(
+    witnessed: &Witnessed,
+    head: &Checkpoint,
+    refusal: &Refusal,
+) -> Result<Response, Problem> {
     let (origin, size, root) = (&head.origin, head.size, head.root);
     let problem = |status, code, title| Err(Problem::new(status, code, title, refusal.to_string()));
     match refusal {
         Refusal::OldSize { expected, .. } => Ok(known_size(*expected)),
         Refusal::RolledBack { seen, .. } => {
-            error!(origin, size, %root, seen, "an audit log was set back");
+            if witnessed.is_news(Evidence::SetBack { seen: *seen }) {
+                error!(origin, size, %root, seen, "an audit log was set back");
+            }
             Ok(known_size(*seen))
         }
         Refusal::Inconsistent { seen, .. } => {
-            error!(origin, size, %root, seen, "an audit log does not continue what was cosigned");
+            if witnessed.is_news(Evidence::Rewritten { seen: *seen }) {
+                error!(origin, size, %root, seen, "an audit log does not continue what was cosigned");
+            }
             // Two roots of one size are a conflict; anything else is a proof that fails.
             let status = match size == *seen {
                 true => StatusCode::CONFLICT,

@@ -126,7 +126,7 @@ pub(crate) async fn as_problem(response: Response) -> Response {
         .map(HeaderValue::as_bytes);
     if !(status.is_client_error() || status.is_server_error())
         || content_type == Some(PROBLEM_JSON.as_bytes())
-        || content_type == Some(TLOG_SIZE.as_bytes())
+        || (status == StatusCode::CONFLICT && content_type == Some(TLOG_SIZE.as_bytes()))
     {
         return response;
     }
@@ -205,6 +205,36 @@ mod tests {
             body,
         });
         assert_eq!(read, sent);
+    }
+
+    #[tokio::test]
+    async fn only_a_409_may_carry_a_log_size_in_the_place_of_a_problem() {
+        async fn sent(status: StatusCode, content_type: &'static str) -> (String, String) {
+            let answer = (status, [(CONTENT_TYPE, content_type)], "7\n").into_response();
+            let (parts, body) = as_problem(answer).await.into_parts();
+            let body = axum::body::to_bytes(body, 4096).await.unwrap();
+            let kind = parts.headers[CONTENT_TYPE].to_str().unwrap().to_owned();
+            (kind, String::from_utf8(body.to_vec()).unwrap())
+        }
+        let size = sent(StatusCode::CONFLICT, TLOG_SIZE).await;
+        assert_eq!(size, (TLOG_SIZE.to_owned(), "7\n".to_owned()));
+        for (status, content_type, code) in [
+            (StatusCode::BAD_REQUEST, TLOG_SIZE, "bad-request"),
+            (StatusCode::FORBIDDEN, TLOG_SIZE, "bad-request"),
+            (StatusCode::NOT_FOUND, TLOG_SIZE, "not-found"),
+            (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                TLOG_SIZE,
+                "unprocessable-body",
+            ),
+            (StatusCode::INTERNAL_SERVER_ERROR, TLOG_SIZE, "internal"),
+            (StatusCode::CONFLICT, "text/plain", "bad-request"),
+        ] {
+            let (kind, body) = sent(status, content_type).await;
+            assert_eq!(kind, PROBLEM_JSON, "{status}");
+            let code = format!("\"code\":\"{code}\"");
+            assert!(body.contains(&code), "{status}: {body}");
+        }
     }
 
     #[test]

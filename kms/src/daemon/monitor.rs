@@ -198,6 +198,11 @@ impl Monitor {
                 audit.witnessed,
             ),
             (
+                "obol_kms_audit_unwitnessed",
+                "1 when the witness was away or refused the log at the last turn.",
+                u64::from(audit.unwitnessed.is_some()),
+            ),
+            (
                 "obol_kms_audit_stopped",
                 "1 when nothing is appended, and so nothing is signed.",
                 u64::from(audit.stopped.is_some()),

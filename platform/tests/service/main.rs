@@ -12,3 +12,4 @@ mod phone;
 mod phones;
 mod rides;
 mod town;
+mod witness;

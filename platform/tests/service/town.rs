@@ -1,5 +1,6 @@
 //! A platform with everything around it, in a folder of its own.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use obol_mint::NOW;
@@ -26,6 +27,11 @@ pub(crate) struct Town {
 
 impl Town {
     pub(crate) async fn new() -> Self {
+        Self::with(|_, _| String::new()).await
+    }
+
+    /// With more in the configuration, and the files that it names.
+    pub(crate) async fn with(more: impl FnOnce(&Path, &Authorities) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authorities = Authorities::new(folder.path());
         let (issuer, issuer_url) = Issuer::start(&authorities).await;
@@ -36,6 +42,7 @@ impl Town {
         let config = include_str!("../../platform.toml")
             .replace("https://localhost:8443", &issuer_url)
             .replace("https://localhost:8444", PUBLIC_URL);
+        let config = config + &more(folder.path(), &authorities);
         std::fs::write(folder.path().join("platform.toml"), config).unwrap();
 
         let app = open(&folder);

@@ -1,6 +1,9 @@
 use std::{
     ffi::OsStr,
-    fs, thread,
+    fs,
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -143,6 +146,27 @@ impl World {
             }
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Status and body of the key daemon's `/healthz` or `/metrics`.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn ask_kms(&self, path: &str) -> Result<(String, String), WorldError> {
+        let asked = || -> std::io::Result<String> {
+            let mut stream = UnixStream::connect(self.path("kms-metrics.sock"))?;
+            let end = "HTTP/1.1\r\nHost: kms\r\nConnection: close\r\n\r\n";
+            write!(stream, "GET {path} {end}")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
+        };
+        let answer = asked().map_err(|error| WorldError::new(format!("{path}: {error}")))?;
+        let parts = answer.split_once("\r\n\r\n").and_then(|(head, body)| {
+            let status = head.lines().next()?.strip_prefix("HTTP/1.1 ")?;
+            Some((status.to_owned(), body.to_owned()))
+        });
+        parts.ok_or_else(|| WorldError::new(format!("{path}: {answer:?}")))
     }
 
     /// Starts `binary`, which serves until its standard input closes; it logs as `name`.

@@ -117,8 +117,10 @@ fn answer(request: &Request<Incoming>, monitor: &Monitor) -> Response<Full<Bytes
         }
         (&Method::GET, "/healthz") => {
             let report = monitor.report();
-            let lines = report.faults.iter().chain(&report.warnings);
-            let body: String = lines.map(|line| format!("{line}\n")).collect();
+            let faults = report.faults.iter().map(|line| format!("{line}\n"));
+            let warnings = report.warnings.iter();
+            let warnings = warnings.map(|line| format!("degraded: {line}\n"));
+            let body: String = faults.chain(warnings).collect();
             match report.faults.is_empty() {
                 true if body.is_empty() => (StatusCode::OK, TEXT, "ok\n".to_owned()),
                 true => (StatusCode::OK, TEXT, body),
