@@ -254,7 +254,13 @@ pub(crate) struct ShowOf {
 
 #[derive(Args)]
 #[command(after_help = "Example:
-  obol-kms serve --config kms.toml")]
+  obol-kms serve --config kms.toml
+
+Exit codes:
+  0  stopped as it was asked to
+  2  configuration, registry, audit log or socket: correct it first
+  3  a token refused its PIN: never start it again with this PIN, tokens lock
+  4  a token is not there or does not answer: it may be started again")]
 pub(crate) struct Serve {
     /// Configuration of the daemon
     #[arg(long)]

@@ -6,6 +6,7 @@ pub(crate) mod registry;
 
 use std::error::Error;
 use std::fmt;
+use std::process::ExitCode;
 
 use miette::Diagnostic;
 use obol_kms::daemon::{SocketError, StartError};
@@ -17,7 +18,8 @@ use obol_kms::x509::{
 use obol_kms::{CallError, ConfigError, FindError, GenerateError, LoadError, OpenError, PoolError};
 use obol_kms_audit::OpenError as LogError;
 
-/// An error with its advice. Refusals of what was asked exit with 1, everything else with 2.
+/// An error with its advice. Refusals of what was asked exit with 1, everything else with 2; a daemon
+/// that does not start because of a token has exit codes of its own.
 #[derive(Debug)]
 pub(crate) struct Failure {
     error: Box<dyn Error + Send + Sync>,
@@ -29,6 +31,10 @@ pub(crate) struct Failure {
 enum Kind {
     Refused,
     Failed,
+    /// Of a daemon's start: a token refused its PIN.
+    PinRefused,
+    /// Of a daemon's start: a token is not there, or does not answer.
+    TokenAway,
 }
 
 impl Failure {
@@ -48,6 +54,16 @@ impl Failure {
             error: Box::new(error),
             help,
             kind: Kind::Refused,
+        }
+    }
+
+    /// The exit code, where it is another than every command's; `Serve`'s help and the unit name
+    /// them.
+    pub(crate) fn exit_code(&self) -> Option<ExitCode> {
+        match self.kind {
+            Kind::Refused | Kind::Failed => None,
+            Kind::PinRefused => Some(ExitCode::from(3)),
+            Kind::TokenAway => Some(ExitCode::from(4)),
         }
     }
 
@@ -76,7 +92,7 @@ impl Diagnostic for Failure {
     fn code(&self) -> Option<Box<dyn fmt::Display + '_>> {
         match self.kind {
             Kind::Refused => Some(Box::new("refused::kms")),
-            Kind::Failed => Some(Box::new("failed::kms")),
+            Kind::Failed | Kind::PinRefused | Kind::TokenAway => Some(Box::new("failed::kms")),
         }
     }
 
@@ -259,6 +275,27 @@ impl From<NotACertificate> for Failure {
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Failure {
+        let kind = Kind::of_start(&error);
+        let advised = Failure::of_start(error);
+        Failure { kind, ..advised }
+    }
+}
+
+impl Kind {
+    fn of_start(error: &StartError) -> Kind {
+        match error {
+            StartError::Worker(WorkerStartError::NotOpened { kind, .. }) => match kind {
+                StartFailure::Pin => Kind::PinRefused,
+                StartFailure::Token => Kind::TokenAway,
+                StartFailure::Config | StartFailure::Module | StartFailure::Key => Kind::Failed,
+            },
+            _ => Kind::Failed,
+        }
+    }
+}
+
+impl Failure {
+    fn of_start(error: StartError) -> Failure {
         let help = match error {
             StartError::Config(error) => return error.into(),
             StartError::Registry(error) => return error.into(),

@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::arguments::{AccessCa, Arguments, Command, Issuer, Root, Token};
+use crate::failure::Failure;
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
@@ -47,5 +48,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::serve(&arguments),
         Command::Worker(arguments) => worker::work(&arguments),
     };
-    obol_console::run(result.map_err(Into::into))
+    let code = result.as_ref().err().and_then(Failure::exit_code);
+    let general = obol_console::run(result.map_err(Into::into));
+    code.unwrap_or(general)
 }

@@ -91,6 +91,36 @@ fn a_daemon_without_an_active_audit_key_does_not_start() {
 }
 
 #[test]
+fn a_refused_pin_and_a_token_that_is_away_end_the_start_with_exit_codes_of_their_own() {
+    let (world, _) = World::with_daemon();
+    fs::write(world.path("root.pin"), "4321").unwrap();
+    let (code, error, help) = world.fails("serve --config kms.toml");
+    assert_eq!(code, 3, "{error}");
+    assert!(error.ends_with("C_Login: CKR_PIN_INCORRECT"), "{error}");
+    let advice = "correct the PIN file before the next try: tokens lock after a few wrong PINs";
+    assert_eq!(help, advice);
+    fs::write(world.path("root.pin"), "1234").unwrap();
+
+    fs::rename(world.path("tokens"), world.path("away")).unwrap();
+    fs::create_dir(world.path("tokens")).unwrap();
+    let (code, error, _) = world.fails("serve --config kms.toml");
+    assert_eq!(code, 4, "{error}");
+    assert!(error.starts_with("no token labelled \"root\""), "{error}");
+    fs::remove_dir(world.path("tokens")).unwrap();
+    fs::rename(world.path("away"), world.path("tokens")).unwrap();
+
+    // Nothing else has them: neither a file that is missing nor another command.
+    fs::rename(world.path("root.pin"), world.path("root.pin.away")).unwrap();
+    let (code, error, _) = world.fails("serve --config kms.toml");
+    assert_eq!(code, 2, "{error}");
+    fs::write(world.path("root.pin"), "4321").unwrap();
+    let mode = std::fs::Permissions::from_mode(0o600);
+    fs::set_permissions(world.path("root.pin"), mode).unwrap();
+    let (code, error, _) = world.fails("token show --token root.token.toml");
+    assert_eq!(code, 2, "{error}");
+}
+
+#[test]
 fn a_log_folder_that_is_missing_is_not_made() {
     let (world, _) = World::with_daemon();
     fs::remove_dir(world.path("audit")).unwrap();

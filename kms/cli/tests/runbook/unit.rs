@@ -52,6 +52,20 @@ fn a_misspelt_line_of_the_unit_would_be_found() {
     }
 }
 
+/// 3 is a refused PIN, 4 a token that is away: `obol-kms serve --help`.
+#[test]
+fn the_unit_never_offers_a_refused_pin_again_and_waits_for_a_token_that_is_away() {
+    let unit = repository().join("deploy/systemd").join(UNIT);
+    let text = fs::read_to_string(&unit).unwrap();
+    let value = |name: &str| {
+        let mut values = text.lines().filter_map(|line| line.strip_prefix(name));
+        values.next().unwrap().to_owned()
+    };
+    assert_eq!(value("Restart="), "on-failure");
+    let codes = value("RestartPreventExitStatus=");
+    assert_eq!(codes.split(' ').collect::<Vec<_>>(), ["2", "3"]);
+}
+
 #[test]
 fn the_unit_gives_the_daemon_no_more_than_it_needs() {
     let unit = repository().join("deploy/systemd").join(UNIT);
