@@ -21,7 +21,7 @@ use crate::keys::{self, FindError, Key, KeyPair};
 use crate::module::{Loaded, Module, TokenSummary};
 use crate::pool::PoolError;
 use crate::public_key::VerifiedSignature;
-use live::Live;
+use live::{Live, NotAlive};
 
 /// What is said of a token that cannot be asked.
 const AWAY: &str = "unknown while the token is away";
@@ -209,19 +209,25 @@ impl Token {
         ErrorClass::ALL.map(|class| (class, self.errors.0[class as usize].load(Ordering::Relaxed)))
     }
 
-    /// What has to be done now and then, about once a second: repairs a token that is away, and
-    /// keeps idle sessions alive. Without it a broken token waits for the next request.
+    /// What has to be done now and then, about once a second: repairs a token that is away, keeps
+    /// idle sessions alive, and looks whether an idle token still shows its keys. Without it a broken token waits for the next request.
     pub fn tend(&self) {
         match self.gate.enter_now() {
             Some(Entered::ToRepair(repair)) => self.repair(repair),
             Some(Entered::Inside(live)) => {
-                if let Err(error) = live.keep_alive() {
-                    self.note(&error);
-                    match error.class().remedy(0) {
-                        Remedy::NewGeneration | Remedy::AnotherSession => {
-                            live.condemn(error.to_string());
+                if let Err(error) = live.keep_alive(&self.demanded()) {
+                    let reason = error.to_string();
+                    match error {
+                        NotAlive::Call(error) => {
+                            self.note(&error);
+                            match error.class().remedy(0) {
+                                Remedy::NewGeneration | Remedy::AnotherSession => {
+                                    live.condemn(reason);
+                                }
+                                Remedy::GiveUp => {}
+                            }
                         }
-                        Remedy::GiveUp => {}
+                        NotAlive::Gone => live.condemn(reason),
                     }
                 }
             }
@@ -331,11 +337,7 @@ impl Token {
     /// Finalise, initialise, find the token, log in, find the keys, compare them, try them.
     fn repair(&self, repair: Repair<'_, Live>) {
         let begun = Instant::now();
-        let demanded = self
-            .demanded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let demanded = self.demanded();
         let opened = self
             .module
             .initialize_again()
@@ -358,6 +360,11 @@ impl Token {
                 repair.failed(reason);
             }
         }
+    }
+
+    fn demanded(&self) -> Vec<SpkiId> {
+        let demanded = self.demanded.lock();
+        demanded.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn note(&self, error: &CallError) {

@@ -145,6 +145,19 @@ impl Device {
         begun.elapsed()
     }
 
+    /// Until `/healthz` answers with this status and says this, with no request meanwhile.
+    pub(crate) fn wait_for_health(&self, status: &str, text: &str) {
+        let begun = Instant::now();
+        loop {
+            let (found, body) = self.world.ask_kms("/healthz").unwrap();
+            if found.starts_with(status) && body.contains(text) {
+                return;
+            }
+            assert!(begun.elapsed() < WITHIN, "{found}: {body}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     pub(crate) fn signer(&self) -> Signer {
         self.signer.clone().unwrap()
     }

@@ -25,6 +25,40 @@ fn a_token_whose_storage_is_taken_away_and_given_back_signs_again_without_help()
 }
 
 #[test]
+fn a_daemon_that_nobody_asks_notices_that_its_storage_is_gone_and_that_it_is_back() {
+    for signed_before in [0, 1] {
+        let mut device = Device::healthy();
+        device.start();
+        (0..signed_before).for_each(|_| device.sign().unwrap());
+        device.wait_for_health("200 OK", "ok");
+        let (here, away) = (storage(&device), device.world.folder().join("away"));
+        fs::rename(&here, &away).unwrap();
+        // It is asked for no signature: it finds out itself.
+        device.wait_for_health("503", "token \"issuer\" is degraded: ");
+        let state = |state| format!("obol_kms_token_state{{token=\"issuer\",state=\"{state}\"}} 1");
+        let (_, metrics) = device.world.ask_kms("/metrics").unwrap();
+        assert!(metrics.contains(&state("degraded")), "{metrics}");
+        fs::rename(&away, &here).unwrap();
+        device.wait_for_health("200 OK", "ok");
+        let (_, metrics) = device.world.ask_kms("/metrics").unwrap();
+        assert!(metrics.contains(&state("ready")), "{metrics}");
+        device.sign().unwrap();
+    }
+}
+
+#[test]
+fn a_daemon_that_nobody_asks_notices_that_its_key_is_gone_though_the_sessions_live() {
+    let device = Device::new();
+    device.sign().unwrap();
+    device.faults.set("C_FindObjects * empty");
+    device.wait_for_health("503", "token \"issuer\" is degraded: ");
+    assert_eq!(device.faults.calls("C_Sign"), 0, "nobody asked");
+    device.faults.clear();
+    device.wait_for_health("200 OK", "ok");
+    device.sign().unwrap();
+}
+
+#[test]
 fn the_registry_forgets_no_key_because_its_token_looks_empty() {
     let device = Device::new();
     let token = "tokens/issuer.token.toml";

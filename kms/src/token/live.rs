@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use cryptoki::error::RvError;
 use cryptoki::mechanism::Mechanism;
-use cryptoki::object::ObjectHandle;
+use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use obol_kms_client::SpkiId;
@@ -22,6 +22,19 @@ use crate::token::{OpenError, SignError};
 
 /// After a look through the token, a key that was not there is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// A token that has signed nothing for so long is asked for one of its keys.
+const IDLE_MAX: Duration = Duration::from_secs(10);
+
+/// Why an idle token has to be opened anew.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotAlive {
+    /// It does not answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// It answers and shows none of the keys that make it the one it is.
+    #[error("the token shows none of its keys any more")]
+    Gone,
+}
 
 /// An open, logged-in token with its handles.
 pub(super) struct Live {
@@ -30,6 +43,8 @@ pub(super) struct Live {
     /// keys become invisible without any error. Dropped after the pool.
     anchor: Mutex<Session>,
     keys: RwLock<Keys>,
+    /// When the token last showed that it has its keys.
+    shown_at: Mutex<Instant>,
     pub(super) summary: TokenSummary,
     slot: Slot,
 }
@@ -67,6 +82,7 @@ impl Live {
             pool: SessionPool::new(loaded.pkcs11.clone(), slot, sessions),
             anchor: Mutex::new(anchor),
             keys: RwLock::new(keys),
+            shown_at: Mutex::new(Instant::now()),
             summary,
             slot,
         };
@@ -108,9 +124,11 @@ impl Live {
         digest: &Digest,
         deadline: Instant,
     ) -> Result<Vec<u8>, PoolError> {
-        self.pool.with(deadline, |session| {
+        let signature = self.pool.with(deadline, |session| {
             session.sign(&Mechanism::Ecdsa, key, digest.as_bytes())
-        })
+        })?;
+        self.shown_now();
+        Ok(signature)
     }
 
     pub(super) fn random(&self, length: u32, deadline: Instant) -> Result<Vec<u8>, PoolError> {
@@ -122,12 +140,48 @@ impl Live {
         self.pool.evict_idle();
     }
 
-    /// Idle sessions and the anchor are asked whether they live.
-    pub(super) fn keep_alive(&self) -> Result<(), CallError> {
+    /// Idle sessions and the anchor are asked whether they live. A session may live on when its
+    /// token is gone (SoftHSM's do), so an idle token has to show one of the demanded keys
+    /// too.
+    pub(super) fn keep_alive(&self, demanded: &[SpkiId]) -> Result<(), NotAlive> {
         self.pool.keep_alive()?;
         let anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
-        anchor.get_session_info()?;
-        Ok(())
+        anchor.get_session_info().map_err(CallError::from)?;
+        if demanded.is_empty() || self.shown_at().elapsed() < IDLE_MAX {
+            return Ok(());
+        }
+        // One is enough: another may have been destroyed since it was demanded.
+        for id in demanded {
+            if self.shows(*id, &anchor)? {
+                self.shown_now();
+                return Ok(());
+            }
+        }
+        Err(NotAlive::Gone)
+    }
+
+    /// Whether the token shows the private key now: two calls or three, however many objects it has.
+    fn shows(&self, id: SpkiId, session: &Session) -> Result<bool, CallError> {
+        let Ok(handle) = self.handle(id) else {
+            return Ok(false);
+        };
+        let names = session.get_attributes(handle, &[AttributeType::Id]);
+        let mut template = match names.map_err(CallError::from) {
+            Ok(names) => names,
+            Err(error) if error.is(RvError::ObjectHandleInvalid) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        template.push(Attribute::Class(ObjectClass::PRIVATE_KEY));
+        template.push(Attribute::Token(true));
+        Ok(session.find_objects(&template)?.contains(&handle))
+    }
+
+    fn shown_at(&self) -> Instant {
+        *self.shown_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shown_now(&self) {
+        *self.shown_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// A read-write session for key generation; it shares the anchor's login.
