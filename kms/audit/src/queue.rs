@@ -85,7 +85,7 @@ impl Queue {
         let start = state.durable + state.flight + state.pending.len() as u64;
         let end = start + entries.len() as u64;
         state.pending.extend(entries);
-        if state.pending.len() >= self.visitors() {
+        if state.pending.len() >= state.room().min(self.visitors()) {
             self.gathered.notify_one();
         }
         loop {
@@ -113,14 +113,7 @@ impl Queue {
 
     /// Goes on after it came to rest, with so many durable entries; who waits is refused.
     pub(crate) fn go_on(&self, durable: u64) {
-        let mut state = self.lock();
-        let ended = state.stopped.take();
-        *state = State {
-            durable,
-            lives: state.lives + 1,
-            ended,
-            ..State::default()
-        };
+        self.lock().go_on(durable);
         self.changed.notify_all();
     }
 
@@ -129,7 +122,7 @@ impl Queue {
         mut state: MutexGuard<'a, State>,
         write: &impl Fn(Vec<Vec<u8>>) -> Result<(), Stopped>,
     ) -> MutexGuard<'a, State> {
-        let room = (TILE_WIDTH - state.durable % TILE_WIDTH) as usize;
+        let room = state.room();
         state.writing = true;
         if self.visitors() >= COMPANY {
             let missing = |state: &mut State| {
@@ -181,12 +174,26 @@ impl Queue {
 }
 
 impl State {
+    /// Entries that fit into the bundle.
+    fn room(&self) -> usize {
+        (TILE_WIDTH - self.durable % TILE_WIDTH) as usize
+    }
+
     /// Why an append of an earlier life, or of this one when it has stopped, is refused.
     fn stopped_since(&self, life: u64) -> Option<Stopped> {
         match self.lives == life {
             true => self.stopped.clone(),
             false => self.ended.clone(),
         }
+    }
+
+    fn go_on(&mut self, durable: u64) {
+        *self = State {
+            durable,
+            lives: self.lives + 1,
+            ended: self.stopped.take(),
+            ..State::default()
+        };
     }
 
     fn stop(&mut self, why: Stopped) {
@@ -230,6 +237,94 @@ mod tests {
         let visits: Vec<_> = (1..COMPANY).map(|_| queue.visit()).collect();
         assert_eq!(queue.append(vec![vec![1]], |_| Ok(())).unwrap(), 0..1);
         drop(visits);
+    }
+
+    #[test]
+    fn a_group_that_fills_the_bundle_waits_for_nobody() {
+        let durable = TILE_WIDTH - 3;
+        let queue = Queue {
+            gathering: Duration::MAX,
+            ..Queue::starting_at(durable)
+        };
+        let visits: Vec<_> = (0..COMPANY).map(|_| queue.visit()).collect();
+        let mut starts: Vec<_> = std::thread::scope(|threads| {
+            let append = || queue.append(vec![vec![1]], |_| Ok(())).unwrap().start;
+            let waiting: Vec<_> = (0..3).map(|_| threads.spawn(append)).collect();
+            waiting.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        starts.sort_unstable();
+        assert_eq!(starts, [durable, durable + 1, durable + 2]);
+        drop(visits);
+    }
+
+    #[test]
+    fn all_who_wait_when_it_stops_are_refused_and_nothing_of_theirs_is_written_later() {
+        let queue = patient();
+        let visits: Vec<_> = (0..COMPANY).map(|_| queue.visit()).collect();
+        std::thread::scope(|threads| {
+            let append = || queue.append(vec![vec![1]], |_| unreachable!("nothing is written"));
+            let waiting: Vec<_> = (0..4).map(|_| threads.spawn(append)).collect();
+            while queue.lock().pending.len() < 4 || !queue.lock().writing {
+                std::thread::yield_now();
+            }
+            assert!(!queue.rests());
+            queue.stop("the disk is full".into());
+            for one in waiting {
+                assert_eq!(&*one.join().unwrap().unwrap_err(), "the disk is full");
+            }
+        });
+        assert!(queue.rests());
+        queue.go_on(7);
+        drop(visits);
+        let only_its_own = |group: Vec<Vec<u8>>| {
+            assert_eq!(group, [vec![2]]);
+            Ok(())
+        };
+        assert_eq!(queue.append(vec![vec![2]], only_its_own).unwrap(), 7..8);
+    }
+
+    #[test]
+    fn who_wakes_when_others_have_gone_on_does_not_take_their_entries_for_its_own() {
+        let queue = patient();
+        queue.lock().writing = true;
+        std::thread::scope(|threads| {
+            let append = || queue.append(vec![vec![1]], |_| unreachable!("nothing is written"));
+            let waiting = threads.spawn(append);
+            while queue.lock().pending.is_empty() {
+                std::thread::yield_now();
+            }
+            let mut state = queue.lock();
+            state.stop("the disk is full".into());
+            state.go_on(0);
+            state.durable = 5;
+            drop(state);
+            queue.changed.notify_all();
+            assert_eq!(&*waiting.join().unwrap().unwrap_err(), "the disk is full");
+        });
+    }
+
+    #[test]
+    fn it_does_not_rest_while_a_group_is_written_and_that_group_counts() {
+        let queue = patient();
+        let (let_go, held) = std::sync::mpsc::channel();
+        let held = Mutex::new(held);
+        let write = |_| {
+            held.lock()
+                .unwrap()
+                .recv()
+                .map_err(|_| unreachable!("it is let go"))
+        };
+        std::thread::scope(|threads| {
+            let writing = threads.spawn(|| queue.append(vec![vec![1]], write));
+            while queue.lock().flight == 0 {
+                std::thread::yield_now();
+            }
+            queue.stop("the disk is full".into());
+            assert!(!queue.rests());
+            let_go.send(()).unwrap();
+            assert_eq!(writing.join().unwrap().unwrap(), 0..1);
+        });
+        assert!(queue.rests());
     }
 
     #[test]

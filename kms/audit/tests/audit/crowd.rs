@@ -1,13 +1,13 @@
 //! Many threads wait for one log while its disk fills up and is freed.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use obol_fault_vfs::{FaultFs, Loss};
 use obol_kms_audit::{AuditError, AuditLog, Trusted};
 use obol_log::{Checkpoint, leaf_hash, verify_inclusion};
-use std::sync::Arc;
 
 use crate::setting::{Faulty, ORIGIN, key, verify_in};
 
@@ -107,7 +107,7 @@ fn all_who_wait_when_the_disk_is_full_are_told_and_what_they_were_told_is_in_the
     assert_eq!(places.len(), THREADS * EACH, "no place was told twice");
     for (index, entry) in &places {
         let proof = crowd.log.prove_inclusion(*index, head.size).unwrap();
-        verify_inclusion(*index, head.size, &head.root, &leaf_hash(entry), &proof).unwrap();
+        verify_inclusion(&leaf_hash(entry), *index, head.size, &proof, &head.root).unwrap();
     }
     let cut = crowd.fs.cut(Loss::Everything);
     let report = verify_in(&Faulty(cut), Some(&note)).unwrap();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test that cannot be set up has failed
 
 mod child;
+mod crowd;
 mod keeping;
 mod power;
 mod setting;
