@@ -156,15 +156,18 @@ impl AuditLog {
             .lock()
             .expect("no holder of this lock panics");
         self.demand_running()?;
-        let tail = self.writer().tail.clone();
+        let storage = &*self.storage;
+        // With the writer held: a bundle that fills up takes its partial tiles away.
+        let writer = self.writer();
+        let tail = writer.tail.clone();
         if let Some((size, note)) = &*published
             && *size == tail.size
         {
             return Ok(note.clone());
         }
-        let root = self.root_of(&tail, tail.size)?;
-        let storage = &*self.storage;
         self.stop_at(self.publisher.partial_tiles(storage, &tail), "tiles")?;
+        drop(writer);
+        let root = self.root_of(&tail, tail.size)?;
         let note = self.sign(tail.size, root)?;
         let text = note.to_text();
         let written = Publisher::write(storage, CHECKPOINT, text.as_bytes());

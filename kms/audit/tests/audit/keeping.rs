@@ -50,6 +50,34 @@ fn sixteen_threads_get_each_index_once_and_share_syncs() {
 }
 
 #[test]
+fn checkpoints_go_on_while_bundles_fill_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path()).unwrap();
+    let filling = std::sync::atomic::AtomicUsize::new(4);
+    thread::scope(|threads| {
+        for thread in 0..4 {
+            let (log, filling) = (&log, &filling);
+            threads.spawn(move || {
+                for count in 0..100 {
+                    let entries: Vec<_> = (0..20)
+                        .map(|item| format!("{thread} {count} {item}").into_bytes())
+                        .collect();
+                    let entries: Vec<_> = entries.iter().map(Vec::as_slice).collect();
+                    log.append_all(&entries).unwrap();
+                }
+                filling.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+            });
+        }
+        while filling.load(std::sync::atomic::Ordering::Relaxed) > 0 {
+            log.checkpoint().unwrap();
+        }
+    });
+    let note = log.checkpoint().unwrap();
+    assert_eq!(Checkpoint::parse(note.text()).unwrap().size, 8_000);
+    verify_disk(folder.path(), None).unwrap();
+}
+
+#[test]
 fn entries_in_a_row_stay_in_a_row_across_the_end_of_a_bundle() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path()).unwrap();
