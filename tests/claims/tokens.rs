@@ -59,7 +59,7 @@ fn a_daemon_with_a_wrong_pin_does_not_become_ready() {
     stage.write("kms.toml", &stage.world.kms_config().unwrap());
     let kms = stage.world.tool("obol-kms");
     let ran = kms.run(&["serve", "--config", "kms.toml"]).unwrap();
-    let (error, _) = two_lines(&ran, 2);
+    let (error, _) = two_lines(&ran, 3);
     assert!(error.ends_with("C_Login: CKR_PIN_INCORRECT"), "{error}");
     assert_eq!(ran.stdout, "");
     assert!(!stage.world.folder().join("kms.sock").exists());
