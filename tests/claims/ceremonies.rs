@@ -211,7 +211,7 @@ fn a_flipped_byte_in_a_file_of_the_demos_bundles_is_found_in_that_bundle_and_fil
                 .starts_with("rosters/")
                 .then_some(" in rosters: roster 0");
             let place = format!(" in {file}");
-            let names =
+            let named =
                 |line: &str| line.contains(&place) || unread.is_some_and(|at| line.contains(at));
             let found = part.lines().filter(|line| line.starts_with("PROBLEM "));
             assert!(found.clone().any(named), "{what}");
