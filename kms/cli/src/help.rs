@@ -61,8 +61,8 @@ fn every_command_has_an_example_that_parses_and_a_form_for_machines() {
     for (name, command) in commands() {
         let after = command
             .get_after_help()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+            .unwrap_or_else(|| panic!("{name} has no example"))
+            .to_string();
         assert!(after.contains("Example"), "{name} has no example");
         for example in examples(&after) {
             let parsed = Arguments::command().try_get_matches_from(words(&example));

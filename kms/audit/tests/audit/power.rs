@@ -1,9 +1,10 @@
 //! Power cuts at every point, in a file system that loses what was not synced.
 
+use std::io::ErrorKind::StorageFull;
 use std::sync::Arc;
 
 use obol_fault_vfs::{FaultFs, Loss};
-use obol_kms_audit::{AuditError, AuditLog, Trusted, VerifyError};
+use obol_kms_audit::{AuditError, AuditLog, OpenError, Trusted, VerifyError};
 use obol_log::{Checkpoint, Note};
 
 use crate::setting::{Faulty, ORIGIN, cosigned, entry, head, key, verify_in, witness};
@@ -334,7 +335,11 @@ fn a_log_on_a_full_disk_goes_on_when_there_is_room_again() {
             }
         };
         assert!(matches!(refused, AuditError::Stopped(_)), "{refused:?}");
-        assert!(log.reopen().is_err());
+        let still = log.reopen().unwrap_err();
+        assert!(
+            matches!(&still, OpenError::Io(error) if error.kind() == StorageFull),
+            "{still:?}"
+        );
         assert!(matches!(log.append(b"no"), Err(AuditError::Stopped(_))));
         fs.set_capacity(None);
         log.reopen().unwrap();

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     fixture,
-    library::{BUILT, package, root, run},
+    library::{install, root, run},
 };
 
 /// The guide's programs and shell lines that use this library, as a vendor would copy them.
@@ -63,8 +63,7 @@ fn uploaded(folder: &Path, prefix: &Path) -> String {
 fn a_vendor_who_follows_the_guide_has_a_terminal_that_writes_rides_down_and_uploads_them_once() {
     let home = tempfile::tempdir().expect("a folder");
     let prefix = home.path().join("usr");
-    let mut install = Command::new(package().join("install.sh"));
-    run(install.arg(&*BUILT).arg(&prefix));
+    run(install().arg(&prefix));
     let program = blocks("c");
     assert_eq!(program.len(), 1, "one program");
     let compiled = blocks("sh");

@@ -8,6 +8,7 @@ mod guide;
 mod header;
 #[path = "../../../tests/terminal/issuing.rs"]
 mod issuing;
+#[path = "../../../../verifier-sdk/ffi/tests/abi/library.rs"]
 mod library;
 #[path = "../../../tests/trust/repository.rs"]
 mod repository;

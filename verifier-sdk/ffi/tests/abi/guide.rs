@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     fixture,
-    library::{BUILT, package, root, run},
+    library::{install, root, run},
 };
 
 /// The guide's programs and shell lines that use this library, as a vendor would copy them.
@@ -56,8 +56,7 @@ fn gate(folder: &Path, prefix: &Path, scans: &str) -> String {
 fn a_vendor_who_follows_the_guide_has_a_gate_that_tells_good_codes_from_bad() {
     let home = tempfile::tempdir().expect("a folder");
     let (folder, prefix) = (home.path(), home.path().join("usr"));
-    let mut install = Command::new(package().join("install.sh"));
-    run(install.arg(&*BUILT).arg(&prefix));
+    run(install().arg(&prefix));
     let program = blocks("c");
     assert_eq!(program.len(), 1, "one program");
     fs::write(folder.join("gate.c"), &program[0]).expect("written");
@@ -91,8 +90,7 @@ fn a_vendor_who_follows_the_guide_has_a_gate_that_tells_good_codes_from_bad() {
 #[test]
 fn an_image_of_a_system_gets_paths_of_the_system() {
     let image = tempfile::tempdir().expect("a folder");
-    let mut install = Command::new(package().join("install.sh"));
-    run(install.arg(&*BUILT).arg("/usr").arg(image.path()));
+    run(install().arg("/usr").arg(image.path()));
     let lib = image.path().join("usr/lib");
     let described = fs::read_to_string(lib.join("pkgconfig/obol-verifier.pc")).expect("installed");
     assert!(described.starts_with("prefix=/usr\n"), "{described}");

@@ -1,4 +1,4 @@
-//! The library as it is shipped: built apart from the workspace, so that no other package's
+//! The C libraries as they are shipped, for the tests of both packages: built apart from the workspace, so that no other package's
 //! features are in it.
 
 use std::{
@@ -17,7 +17,7 @@ pub(crate) static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
             "--quiet",
             "--release",
             "-p",
-            "obol-verifier-ffi",
+            env!("CARGO_PKG_NAME"),
         ])
         .arg("--target-dir")
         .arg(&target)
@@ -29,6 +29,14 @@ pub(crate) static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
     assert!(status.success(), "the library does not build");
     target.join("release")
 });
+
+/// `make install`'s command for this package's library.
+pub(crate) fn install() -> Command {
+    let name = env!("CARGO_PKG_NAME").trim_end_matches("-ffi");
+    let mut install = Command::new(root().join("deploy/install-c-library.sh"));
+    install.arg(package()).arg(name).arg(&*BUILT);
+    install
+}
 
 pub(crate) fn root() -> PathBuf {
     package().join("../..").canonicalize().expect("the root")
