@@ -152,14 +152,41 @@ pub fn read_limited(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
+/// Removes from a folder what [`write_new_atomically`] and [`replace_atomically`] were still writing
+/// when their process was killed. For a folder in which nobody else writes.
+///
+/// # Errors
+/// [`FileError::Write`].
+pub fn remove_unfinished(folder: &Path) -> Result<(), FileError> {
+    let failed = write_error(folder);
+    let removed = || -> io::Result<()> {
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.as_encoded_bytes();
+            let unfinished = name.starts_with(UNFINISHED_PREFIX.as_bytes())
+                && name.ends_with(UNFINISHED_SUFFIX.as_bytes());
+            if unfinished && entry.file_type()?.is_file() {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    removed().map_err(failed)
+}
+
+/// Names of files that are not whole yet begin and end so.
+const UNFINISHED_PREFIX: &str = ".";
+const UNFINISHED_SUFFIX: &str = ".part";
+
 fn filled_beside(path: &Path, bytes: &[u8], mode: Mode) -> Result<NamedTempFile, FileError> {
     let mode = match mode {
         Mode::Private => 0o600,
         Mode::Public => 0o644,
     };
     let mut temporary = tempfile::Builder::new()
-        .prefix(".")
-        .suffix(".part")
+        .prefix(UNFINISHED_PREFIX)
+        .suffix(UNFINISHED_SUFFIX)
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(folder_of(path))
         .map_err(write_error(path))?;

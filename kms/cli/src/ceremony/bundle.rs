@@ -4,7 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use obol_console::{FileError, Mode, read_limited, replace_atomically, write_new_atomically};
+use obol_console::{
+    FileError, Mode, read_limited, remove_unfinished, replace_atomically, write_new_atomically,
+};
 use obol_kms_ceremony::{
     BUNDLE_FILE_MAX, Bundle, CHANGE_MAX, FileHash, Hash, PLAN_MAX, RosterChain, TRANSCRIPT_MAX,
     Transcript,
@@ -59,6 +61,15 @@ impl Folder {
         Folder {
             path: path.to_path_buf(),
         }
+    }
+
+    /// Removes what was being written when the ceremony was interrupted: no event names it.
+    pub(super) fn remove_unfinished(&self) -> Result<(), Failure> {
+        remove_unfinished(&self.path)?;
+        // A copy may have lost the folders that were empty.
+        let folders = FOLDERS.map(|folder| self.path.join(folder));
+        let mut folders = folders.iter().filter(|folder| folder.is_dir());
+        Ok(folders.try_for_each(|folder| remove_unfinished(folder))?)
     }
 
     /// Every file, by its path in the folder.

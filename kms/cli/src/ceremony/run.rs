@@ -161,6 +161,7 @@ pub(super) fn resume(arguments: &Resume) -> Result<Ended, Failure> {
         let (now, last) = (now(), transcript.last_time());
         return Err(ClockBack { now, last }.into());
     }
+    folder.remove_unfinished()?;
     let tool = checked_tool(&plan)?;
     let log_plan = plan.clone();
     let log = AuditLog::of(&log_plan, audit_log.as_ref())?;

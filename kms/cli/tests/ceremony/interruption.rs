@@ -120,6 +120,26 @@ fn an_event_that_was_cut_short_is_cut_off_and_the_ceremony_goes_on() {
 }
 
 #[test]
+fn a_file_that_was_cut_short_is_cleared_away_and_the_ceremony_goes_on() {
+    let world = World::with_root_token();
+    let ready = world.root_ready();
+    let typed = world.typed(&ready);
+    let part: String = typed
+        .lines()
+        .take(6)
+        .map(|line| format!("{line}\n"))
+        .collect();
+    world.refused("offline", &ready.command(), &part);
+    // As a kill leaves them, within the write of an output and of what holds at the end.
+    for folder in ["", "outputs/", "tokens/"] {
+        let path = world.path(&format!("root-generation.bundle/{folder}.HhFEYr.part"));
+        fs::write(path, b"half a").unwrap();
+    }
+    world.done("offline", &ready.resume(), &rest());
+    world.holds("root-generation.bundle");
+}
+
+#[test]
 fn a_bundle_that_was_changed_meanwhile_is_not_resumed() {
     let world = World::with_root_token();
     let ready = world.root_ready();
