@@ -1,5 +1,6 @@
 mod answer;
 mod credentials;
+mod fares;
 pub(crate) mod fuzzing;
 mod health;
 mod keys;
@@ -58,7 +59,7 @@ impl Api {
         (name = "credentials", description = "Signing and renewing"),
         (name = "standing", description = "Suspending, resuming and revoking"),
         (name = "members", description = "Who enrolled, and revoking them"),
-        (name = "trust", description = "Keys and what terminals believe"),
+        (name = "trust", description = "Keys, fares, and what terminals believe"),
         (name = "operation", description = "Health and metrics"),
     )
 )]
@@ -102,16 +103,22 @@ fn routes_and_document() -> (Router<Arc<Api>>, utoipa::openapi::OpenApi) {
         .routes(routes!(members::members))
         .routes(routes!(members::revoke))
         .routes(routes!(keys::keys))
+        .routes(routes!(keys::suspend))
+        .routes(routes!(keys::resume))
         .routes(routes!(keys::trust_bundle))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))
         .layer(DefaultBodyLimit::max(REQUEST_MAX));
+    let packs = OpenApiRouter::new()
+        .routes(routes!(fares::push, fares::published))
+        .layer(DefaultBodyLimit::max(obol_fare::PACK_MAX));
     let large = OpenApiRouter::new()
         .routes(routes!(credentials::sign_batch))
         .layer(DefaultBodyLimit::max(BATCH_BYTES_MAX));
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(small)
+        .merge(packs)
         .merge(large)
         .split_for_parts()
 }

@@ -1,4 +1,5 @@
 mod issue;
+mod published;
 mod start_error;
 
 use std::path::{Path, PathBuf};
@@ -20,10 +21,12 @@ use crate::config::Config;
 use crate::in_flight::InFlight;
 use crate::issuance::{IssueRefused, Policy};
 use crate::metrics::Metrics;
+use crate::publisher::SharedState;
 use crate::register::{Member, Register, RegisterError};
 use crate::shards::{Shard, Shards};
 
 pub use issue::{IssuedCredential, Request};
+pub(crate) use published::PublishRefused;
 pub use start_error::StartError;
 
 /// Signatures that the daemon works on at a time; the rest waits here, where lines are fair.
@@ -39,6 +42,9 @@ pub struct Issuer {
     metrics: Metrics,
     access: Option<Arc<AccessCa>>,
     list_changed: Notify,
+    /// What issuers that publish share; none where this one does not stand for it.
+    shared: Option<SharedState>,
+    changed: Notify,
     lists: tokio::sync::Mutex<()>,
     live: ArcSwap<Live>,
     fixed: Fixed,
@@ -105,6 +111,11 @@ impl Issuer {
             kms,
             access,
             list_changed: Notify::new(),
+            shared: config
+                .publisher
+                .as_ref()
+                .map(|settings| SharedState::new(&settings.state)),
+            changed: Notify::new(),
             lists: tokio::sync::Mutex::new(()),
             register,
             admission: Admission::new(PLACES),
@@ -113,6 +124,10 @@ impl Issuer {
             fixed: Fixed::of(config),
         };
         issuer.refresh_members(now).await?;
+        // A key that was blocked before this start signs nothing after it.
+        if issuer.shared.is_some() {
+            issuer.shared_state().await?;
+        }
         Ok(issuer)
     }
 
@@ -125,6 +140,7 @@ impl Issuer {
         self.fixed.check_same(&Fixed::of(config))?;
         let shards = load_shards(config, now)?;
         check_served(&self.kms, config, &shards).await?;
+        let shards = shards.suspending(self.live.load().shards.suspended().clone());
         self.live.store(Arc::new(Live::new(config, shards)));
         self.refresh_members(now).await?;
         Ok(())
@@ -206,7 +222,7 @@ impl Issuer {
         let live = self.live.load();
         let usable = live.shards.signing().iter().any(|shard| {
             let certificate = &shard.certificate;
-            certificate.covers(now)
+            live.shards.signs(shard, now)
                 && keys
                     .iter()
                     .any(|key| key.spki == certificate.spki() && key.state == KeyState::Active)

@@ -15,6 +15,7 @@ mod inputs;
 mod kms;
 mod offline;
 mod service;
+mod shared;
 mod signer;
 mod watch;
 
@@ -40,6 +41,8 @@ pub use inputs::{EPOCHS_AHEAD, EPOCHS_BACK, Inputs, InputsRefused};
 pub use kms::KmsSigner;
 pub use offline::{Offline, OfflineError, PERIOD_OVERLAP_S};
 pub use service::{Settings, run};
+pub(crate) use shared::{PushRefused, SharedState, kids, parse_kid};
+pub use shared::{SuspendCommand, SuspendedKey};
 pub use signer::{OnlineKeys, OnlineRole, RoleSigner, SignFailed};
 pub use watch::{TICK, publish_while_elected};
 
@@ -95,7 +98,7 @@ pub enum PublishError {
     Register(#[from] RegisterError),
     /// The list of suspended keys.
     #[error("{} has a line {line:?}", path.display())]
-    #[diagnostic(help("give one kid a line, 8 hexadecimal digits"))]
+    #[diagnostic(help("begin each line with a kid, 8 hexadecimal digits in lower case"))]
     Suspended {
         /// The file.
         path: PathBuf,

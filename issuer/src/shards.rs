@@ -1,7 +1,9 @@
 //! The keys of this issuer: which signs for whom.
 
+use std::collections::BTreeSet;
+
 use obol_credential::{Kid, UnixTime};
-use obol_trust::{BundleRefused, TrustBundle};
+use obol_trust::{BundleRefused, Entry, TrustBundle};
 use obol_verifier_sdk::{IssuerKey, Operator, TrustStore, Validity, Verifier};
 use sha2::{Digest, Sha256};
 
@@ -21,6 +23,7 @@ pub(crate) struct Shard {
 pub(crate) struct Shards {
     signing: Vec<Shard>,
     published: Vec<IssuerCertificate>,
+    suspended: BTreeSet<Kid>,
 }
 
 impl Shard {
@@ -61,7 +64,28 @@ impl Shard {
 
 impl Shards {
     pub(crate) fn new(signing: Vec<Shard>, published: Vec<IssuerCertificate>) -> Self {
-        Self { signing, published }
+        Self {
+            signing,
+            published,
+            suspended: BTreeSet::new(),
+        }
+    }
+
+    /// The same with these keys blocked: none of them signs.
+    pub(crate) fn suspending(&self, suspended: BTreeSet<Kid>) -> Self {
+        Self {
+            suspended,
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn suspended(&self) -> &BTreeSet<Kid> {
+        &self.suspended
+    }
+
+    /// Whether a shard may sign at `now`: its certificate covers it, and nobody has blocked it.
+    pub(crate) fn signs(&self, shard: &Shard, now: UnixTime) -> bool {
+        shard.certificate.covers(now) && !self.suspended.contains(&shard.certificate.kid())
     }
 
     pub(crate) fn signing(&self) -> &[Shard] {
@@ -72,25 +96,31 @@ impl Shards {
         &self.published
     }
 
+    /// A shard that nobody has blocked.
     pub(crate) fn find(&self, kid: Kid) -> Option<&Shard> {
-        self.signing
-            .iter()
-            .find(|shard| shard.certificate.kid() == kid)
+        let mut signing = self.signing.iter();
+        let found = signing.find(|shard| shard.certificate.kid() == kid);
+        found.filter(|_| !self.suspended.contains(&kid))
     }
 
-    /// The shard that signs for a subject: of the keys in force, the one whose hash with the
+    /// The shard that signs for a subject: of the keys that may sign, the one whose hash with the
     /// subject is highest (rendezvous hashing), so that a key that comes or goes moves nobody else.
     pub(crate) fn of_subject(&self, subject: Handle, now: UnixTime) -> Option<&Shard> {
         self.signing
             .iter()
-            .filter(|shard| shard.certificate.covers(now))
+            .filter(|shard| self.signs(shard, now))
             .max_by_key(|shard| weight(shard.certificate.kid(), subject))
     }
 
-    pub(crate) fn bundle(&self, now: UnixTime, life_s: u32) -> Result<Vec<u8>, BundleRefused> {
+    /// Every key that terminals shall believe.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
         let signing = self.signing.iter().map(|shard| &shard.certificate);
-        let entries = signing.chain(&self.published).map(IssuerCertificate::entry);
-        Ok(TrustBundle::new(now, now.plus(life_s), entries.collect())?.encode())
+        signing.chain(&self.published).map(IssuerCertificate::entry)
+    }
+
+    pub(crate) fn bundle(&self, now: UnixTime, life_s: u32) -> Result<Vec<u8>, BundleRefused> {
+        let entries = self.entries().collect();
+        Ok(TrustBundle::new(now, now.plus(life_s), entries)?.encode())
     }
 }
 

@@ -4,6 +4,7 @@ mod config;
 mod credential;
 pub mod daemon;
 mod digest;
+pub mod draft;
 pub mod drill;
 pub mod engine;
 mod error;

@@ -8,7 +8,7 @@ use std::{
 use miette::Diagnostic;
 use obol_console::FileError;
 use obol_credential::{Kid, UnixTime};
-use obol_issuer_client::IssuerClient;
+use obol_issuer_client::{IssuerClient, PublishingClient};
 use obol_ledger::DayRuleOutOfRange;
 use obol_payment::channel::simulated_bank::{BankKey, BankKeyRefused};
 use obol_store::{Book, Books, Fault, OpenRefused, SqliteStore};
@@ -22,6 +22,7 @@ use crate::{
     enrolments::Enrolments,
     issuing::Issuing,
     packs::{FarePacks, PacksError},
+    publishing::publishing,
     reexamination::{Scope, reexamine_in_background},
     trust::{TrustError, TrustKeeper},
     witness::WitnessError,
@@ -37,6 +38,7 @@ pub struct App {
     pub(crate) config: Config,
     pub(crate) store: Arc<SqliteStore>,
     pub(crate) issuer: IssuerClient,
+    pub(crate) publishing: PublishingClient,
     pub(crate) trust: TrustKeeper,
     pub(crate) packs: FarePacks,
     pub(crate) bank: BankKey,
@@ -106,6 +108,7 @@ impl App {
         let identity = Identity::load(&config.tls.certificate, &config.tls.key)?;
         let anchor = TrustAnchor::load(&config.tls.trust)?;
         let issuer = IssuerClient::new(&config.issuer.url, &anchor, identity);
+        let publishing = publishing(&config)?;
         let packs = FarePacks::publish(&config.fare_packs, config.fare_pack()?)?;
         let store = Self::books(&config)?;
         let (root, bundle) = (&config.issuer.root, &config.issuer.bundle);
@@ -116,6 +119,7 @@ impl App {
             config,
             store: Arc::new(store),
             issuer,
+            publishing,
             trust,
             packs,
             bank,

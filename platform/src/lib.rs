@@ -7,6 +7,7 @@ mod enrolments;
 mod issuing;
 mod packs;
 mod phone;
+mod publishing;
 mod reexamination;
 mod terminal;
 mod trust;
@@ -21,6 +22,7 @@ pub use config::{
 };
 pub use packs::PacksError;
 pub use phone::passenger_router;
+pub use publishing::{Pushed, publishing};
 pub use reexamination::{Reexamination, Scope, reexamine_in_background};
 pub use terminal::terminal_router;
 pub use trust::TrustError;

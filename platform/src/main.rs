@@ -1,6 +1,7 @@
 //! `obol-platform`: the service, its register of terminals, and its books for people.
 
 mod books;
+mod fares;
 mod lists;
 mod tariffs;
 
@@ -15,8 +16,9 @@ use std::{
 use clap::{Parser, Subcommand};
 use miette::IntoDiagnostic;
 use obol_console::{Outcome, StopOnStdin, init_logging, unix_now, until_stopped, write_new_pair};
+use obol_issuer_client::IssuerClientError;
 use obol_platform::{
-    App, Config, Scope, passenger_router, reexamine_in_background, terminal_router,
+    App, Config, Pushed, Scope, passenger_router, reexamine_in_background, terminal_router,
 };
 use obol_transport::{
     ClientAuth, Identity, TrustAnchor, listen, new_identity, serve, server_config,
@@ -93,6 +95,12 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// The fare pack that terminals charge by.
+    #[command(subcommand)]
+    FarePack(fares::FarePack),
+    /// Have an issuer key blocked: terminals refuse what it signed, phones get credentials of other
+    /// keys. Only the issuer's own operators lift that.
+    SuspendKey(fares::SuspendKey),
     /// Check a tariff, write its fare pack, or say what a ride costs by it; exit code 1 when it
     /// has no fare.
     Tariff(tariffs::Options),
@@ -125,6 +133,8 @@ async fn main() -> ExitCode {
         Command::CloseFraudCases { config, account } => books::close_fraud_cases(&config, account),
         Command::Rejected(options) => lists::rejected(&options),
         Command::Reexamine { config } => books::reexamine(&config),
+        Command::FarePack(command) => fares::fare_pack(&command).await,
+        Command::SuspendKey(command) => fares::suspend_key(&command).await,
         Command::Tariff(options) => tariffs::tariff(&options),
         Command::Receipts(options) => lists::receipts(&options),
     })
@@ -179,7 +189,7 @@ async fn keep_trust_fresh(app: Arc<App>) {
         let pause = match app.refresh_trust().await {
             Ok(()) => {
                 reexamine_in_background(&app, Scope::WhatMayPass);
-                TRUST_EVERY
+                publish_fares(&app).await
             }
             Err(error) => {
                 let reason = obol_console::two_lines(&error.into());
@@ -188,6 +198,30 @@ async fn keep_trust_fresh(app: Arc<App>) {
             }
         };
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// Terminals charge by the pack that this service charges by; how long until it is pushed again.
+async fn publish_fares(app: &App) -> Duration {
+    match app.push_fares().await {
+        Ok(Pushed::Taken) => {
+            info!("the issuer publishes the fare pack");
+            TRUST_EVERY
+        }
+        Ok(Pushed::NotPublished) => TRUST_EVERY,
+        Err(IssuerClientError::Refused(problem)) => {
+            let reason = problem.to_string();
+            warn!(
+                reason,
+                "the fare pack is not published: see `fare-pack push`"
+            );
+            TRUST_EVERY
+        }
+        Err(error) => {
+            let reason = obol_console::two_lines(&error.into());
+            warn!(reason, "the fare pack was not pushed");
+            TRUST_RETRY
+        }
     }
 }
 

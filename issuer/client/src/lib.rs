@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod publishing;
 mod wire;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
@@ -8,6 +9,8 @@ use obol_credential::possession::{self, Possession};
 use obol_credential::{Credential, Kid, UnixTime};
 use obol_transport::{Bytes, HttpsClient, Identity, Problem, Reply, TransportError, TrustAnchor};
 use thiserror::Error;
+
+pub use publishing::PublishingClient;
 
 /// A credential as the issuer handed it out.
 #[derive(Clone, Debug, PartialEq, Eq)]

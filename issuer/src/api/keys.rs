@@ -1,17 +1,22 @@
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use obol_credential::{Algorithm, UnixTime};
-use obol_transport::{Peer, Problem};
-use tracing::error;
+use obol_credential::{Algorithm, Kid, UnixTime};
+use obol_transport::{Bytes, Peer, Problem};
+use tracing::{error, info};
 
 use super::Api;
-use super::answer::Refusal;
-use super::wire::{KeyReply, KeyState, KeyUse, KeysReply, ProblemReply};
+use super::answer::{Refusal, malformed};
+use super::request::json;
+use super::wire::{
+    CommandRequest, KeyReply, KeyStandingReply, KeyState, KeyUse, KeysReply, ProblemReply,
+};
 use crate::certificate::IssuerCertificate;
+use crate::publisher::{SuspendCommand, parse_kid};
 
 /// The shards and the other keys that terminals shall believe, with their states
 #[utoipa::path(
@@ -41,6 +46,7 @@ pub(super) async fn keys(
     let signing = live.shards.signing().iter().map(|shard| {
         let certificate = &shard.certificate;
         let state = match certificate.covers(now) {
+            _ if live.shards.suspended().contains(&certificate.kid()) => KeyState::Suspended,
             false => KeyState::NotInForce,
             true if served.iter().any(|key| key.spki == certificate.spki()) => KeyState::Available,
             true => KeyState::Unavailable,
@@ -49,11 +55,11 @@ pub(super) async fn keys(
     });
     let published = live.shards.published().iter();
     let published = published.map(|certificate| {
-        reply(
-            certificate,
-            KeyUse::Published,
-            published_state(certificate, now),
-        )
+        let state = match live.shards.suspended().contains(&certificate.kid()) {
+            true => KeyState::Suspended,
+            false => published_state(certificate, now),
+        };
+        reply(certificate, KeyUse::Published, state)
     });
     Ok(Json(KeysReply {
         keys: signing.chain(published).collect(),
@@ -85,6 +91,99 @@ fn reply(certificate: &IssuerCertificate, use_here: KeyUse, state: KeyState) -> 
         use_here,
         state,
     }
+}
+
+/// Block an issuer key: it signs no more, and terminals refuse what it signed
+#[utoipa::path(
+    post,
+    path = "/v1/keys/{kid}/suspend",
+    tag = "trust",
+    request_body = CommandRequest,
+    params(("kid" = String, Path, description = "8 hexadecimal digits, lower case")),
+    responses(
+        (status = 200, description = "What holds now, durable; in the repository within seconds",
+            body = KeyStandingReply),
+        (status = 400, description = "Malformed", body = ProblemReply,
+            content_type = "application/problem+json"),
+        (status = 403, description = "Not registered", body = ProblemReply,
+            content_type = "application/problem+json"),
+        (status = 404, description = "No key of the bundle, or nothing is published here",
+            body = ProblemReply, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemReply,
+            content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemReply,
+            content_type = "application/problem+json"),
+        (status = 503, description = "It cannot be kept", body = ProblemReply,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn suspend(
+    State(api): State<Arc<Api>>,
+    Extension(peer): Extension<Peer>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<KeyStandingReply>, Refusal> {
+    // To block is to be safe: whoever notices first may.
+    api.admit(&peer, &["platform", "issuer"])?;
+    let kid = kid(&name)?;
+    let asked: CommandRequest = json(&headers, &body)?;
+    let command = SuspendCommand {
+        at: api.now(),
+        by: peer.uri,
+        reason: asked.check().map_err(malformed)?,
+    };
+    let key = api.issuer.suspend_key(kid, command).await?;
+    info!(%kid, "an issuer key is blocked");
+    Ok(Json(KeyStandingReply::of(kid, Some(key))))
+}
+
+/// Lift the block of an issuer key
+///
+/// For the issuer's own operators alone: a platform that was broken into cannot bring a stolen key
+/// back.
+#[utoipa::path(
+    post,
+    path = "/v1/keys/{kid}/resume",
+    tag = "trust",
+    request_body = CommandRequest,
+    params(("kid" = String, Path, description = "8 hexadecimal digits, lower case")),
+    responses(
+        (status = 200, description = "What holds now, durable; in the repository within seconds",
+            body = KeyStandingReply),
+        (status = 400, description = "Malformed", body = ProblemReply,
+            content_type = "application/problem+json"),
+        (status = 403, description = "Not registered, or not of the role issuer",
+            body = ProblemReply, content_type = "application/problem+json"),
+        (status = 404, description = "No key of the bundle, or nothing is published here",
+            body = ProblemReply, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemReply,
+            content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemReply,
+            content_type = "application/problem+json"),
+        (status = 503, description = "It cannot be kept", body = ProblemReply,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn resume(
+    State(api): State<Arc<Api>>,
+    Extension(peer): Extension<Peer>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<KeyStandingReply>, Refusal> {
+    api.admit(&peer, &["issuer"])?;
+    let kid = kid(&name)?;
+    let asked: CommandRequest = json(&headers, &body)?;
+    let reason = asked.check().map_err(malformed)?;
+    api.issuer.resume_key(kid).await?;
+    info!(%kid, by = peer.uri, reason, "the block of an issuer key is lifted");
+    Ok(Json(KeyStandingReply::of(kid, None)))
+}
+
+fn kid(name: &str) -> Result<Kid, Refusal> {
+    let malformed = || malformed("kid is not 8 lower-case hexadecimal digits".to_owned());
+    parse_kid(name).ok_or_else(malformed)
 }
 
 /// The trust bundle (docs/spec/trust.md)

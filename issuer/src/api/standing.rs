@@ -93,6 +93,7 @@ async fn command(
     };
     let record = api.issuer.register().change_standing(change).await?;
     api.issuer.metrics().standing_changed();
+    api.issuer.tell_publisher();
     info!(kind, handle = %target.handle(), standing = %record.standing, "standing commanded");
     Ok(Json(StandingReply::of(Some(record), None)))
 }

@@ -1,12 +1,14 @@
 //! The JSON of the API.
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
-use obol_credential::Cti;
+use obol_credential::{Cti, Kid};
+use obol_fare::FarePack;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::issuance::Asked;
 use crate::issuer::IssuedCredential;
+use crate::publisher::SuspendedKey;
 use crate::register::{CredentialRecord, Handle, Member, Standing, StandingRecord};
 
 /// Items of one batch.
@@ -249,6 +251,35 @@ pub(super) enum KeyState {
     NotInForce,
     /// It does not sign here.
     VerifyOnly,
+    /// It is blocked: it does not sign, and terminals refuse what it signed.
+    Suspended,
+}
+
+/// What holds for an issuer key.
+#[derive(Serialize, ToSchema)]
+pub(super) struct KeyStandingReply {
+    #[schema(pattern = "^[0-9a-f]{8}$")]
+    pub(super) kid: String,
+    /// Whether terminals are told to refuse its credentials.
+    pub(super) suspended: bool,
+    /// Why, in the words of the command that blocked it.
+    pub(super) reason: Option<String>,
+    /// The client that gave it.
+    pub(super) changed_by: Option<String>,
+    /// When, seconds since 1970 UTC.
+    pub(super) changed_at: Option<u32>,
+}
+
+/// A fare pack that terminals get.
+#[derive(Serialize, ToSchema)]
+pub(super) struct FarePackReply {
+    operator: String,
+    /// Its name: the first 8 bytes of its SHA-256.
+    #[schema(pattern = "^[0-9a-f]{16}$")]
+    pub(super) pack: String,
+    /// First and last second at which it prices.
+    valid_from: u32,
+    valid_until: u32,
 }
 
 impl CredentialRequest {
@@ -309,6 +340,31 @@ fn possession(text: &str) -> Result<Vec<u8>, String> {
     BASE64URL_NOPAD
         .decode(text.as_bytes())
         .map_err(|error| format!("possession is not base64url without padding: {error}"))
+}
+
+impl KeyStandingReply {
+    pub(super) fn of(kid: Kid, held: Option<SuspendedKey>) -> Self {
+        let suspended = held.is_some();
+        let command = held.and_then(|held| held.command);
+        Self {
+            kid: kid.to_string(),
+            suspended,
+            reason: command.as_ref().map(|command| command.reason.clone()),
+            changed_by: command.as_ref().map(|command| command.by.clone()),
+            changed_at: command.map(|command| command.at.0),
+        }
+    }
+}
+
+impl FarePackReply {
+    pub(super) fn of(operator: &str, pack: &FarePack) -> Self {
+        Self {
+            operator: operator.to_owned(),
+            pack: pack.id().to_string(),
+            valid_from: pack.valid_from().0,
+            valid_until: pack.valid_until().0,
+        }
+    }
 }
 
 impl From<IssuedCredential> for CredentialReply {

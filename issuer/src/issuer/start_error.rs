@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::access::AccessError;
 use crate::certificate::CertificateError;
+use crate::publisher::PublishError;
 use crate::register::RegisterError;
 
 /// Why the issuer does not start, or does not take a changed configuration.
@@ -25,6 +26,10 @@ pub enum StartError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Access(#[from] AccessError),
+    /// What issuers that publish share cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Shared(#[from] PublishError),
     /// The key management daemon does not answer.
     #[error("the key management daemon at {} cannot be asked", socket.display())]
     #[diagnostic(help(

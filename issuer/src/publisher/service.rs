@@ -1,12 +1,9 @@
 //! The publisher beside the service: stands for election, gathers, publishes.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use obol_console::read_limited;
-use obol_credential::{Kid, UnixTime};
+use obol_credential::UnixTime;
 use obol_kms_client::{KmsClient, SpkiId};
 use tracing::{error, info};
 
@@ -15,9 +12,6 @@ use super::{
     StandFailed, TICK, publish_while_elected,
 };
 use crate::issuer::Issuer;
-
-const SUSPENDED_MAX: usize = 4096;
-const FARES_MAX: usize = 64 * 1024;
 
 /// Where a publisher reads and writes, and with which keys it signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,21 +34,28 @@ pub async fn run(issuer: Arc<Issuer>, settings: Settings, clock: fn() -> u32) {
         match begin(&issuer, &settings).await {
             Ok(Some((elected, mut publisher))) => {
                 info!(repository = %settings.repository.display(), "this process publishes");
-                let gather = |now| gather(Arc::clone(&issuer), settings.state.clone(), now);
-                publish_while_elected(&mut publisher, clock, gather).await;
+                let wake = || issuer.something_to_publish();
+                let gather = |now| gather(Arc::clone(&issuer), now);
+                publish_while_elected(&mut publisher, clock, wake, gather).await;
                 drop(elected);
             }
-            Ok(None) => {}
-            Err(cause) => {
-                // The same failure each second says nothing new.
-                if said != cause.to_string() {
-                    said = cause.to_string();
-                    let cause: &(dyn std::error::Error + 'static) = &cause;
-                    error!(cause, "the trust repository is not published");
+            // What was blocked at another issuer is blocked here.
+            Ok(None) => {
+                if let Err(cause) = issuer.shared_state().await {
+                    say(&mut said, &cause);
                 }
             }
+            Err(cause) => say(&mut said, &cause),
         }
         tokio::time::sleep(TICK).await;
+    }
+}
+
+/// The same failure each second says nothing new.
+fn say(said: &mut String, cause: &(dyn std::error::Error + 'static)) {
+    if *said != cause.to_string() {
+        *said = cause.to_string();
+        error!(cause, "the trust repository is not published");
     }
 }
 
@@ -82,59 +83,13 @@ async fn begin(issuer: &Issuer, settings: &Settings) -> Result<Begun, StandFaile
     Ok(Some((elected, publisher)))
 }
 
-async fn gather(
-    issuer: Arc<Issuer>,
-    state: PathBuf,
-    now: UnixTime,
-) -> Result<Inputs, PublishError> {
+async fn gather(issuer: Arc<Issuer>, now: UnixTime) -> Result<Inputs, PublishError> {
     let (kids, size) = issuer.listed_keys();
     let denied = issuer.register().denied_indexes(now).await?;
-    let mut inputs = Inputs::new(&kids, size, denied, now).suspending(suspended(&state)?);
-    for (operator, bytes) in fare_packs(&state)? {
+    let (suspended, packs) = issuer.shared_state().await?;
+    let mut inputs = Inputs::new(&kids, size, denied, now).suspending(suspended);
+    for (operator, bytes) in packs {
         inputs = inputs.with_fares(&operator, bytes)?;
     }
     Ok(inputs)
-}
-
-/// The file `suspended`: a kid a line, 8 hexadecimal digits; not there when nobody is.
-fn suspended(state: &Path) -> Result<Vec<Kid>, PublishError> {
-    let path = state.join("suspended");
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
-    let bytes = read_limited(&path, SUSPENDED_MAX)?;
-    let wrong = |line: String| PublishError::Suspended {
-        path: path.clone(),
-        line,
-    };
-    let text = String::from_utf8(bytes).map_err(|_| wrong("not UTF-8".to_owned()))?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines
-        .map(|line| {
-            let kid = u32::from_str_radix(line, 16).ok();
-            let kid = kid.filter(|_| line.len() == 8 && !line.starts_with('+'));
-            let kid = kid.ok_or_else(|| wrong(line.to_owned()))?;
-            Ok(Kid(kid.to_be_bytes()))
-        })
-        .collect()
-}
-
-fn fare_packs(state: &Path) -> Result<BTreeMap<String, Vec<u8>>, PublishError> {
-    let folder = state.join("fares");
-    let mut packs = BTreeMap::new();
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Ok(packs);
-    };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let operator = path.file_stem().and_then(|stem| stem.to_str());
-        let is_pack = path
-            .extension()
-            .is_some_and(|extension| extension == "cbor");
-        if let Some(operator) = operator.filter(|_| is_pack) {
-            let bytes = read_limited(&path, FARES_MAX)?;
-            packs.insert(operator.to_owned(), bytes);
-        }
-    }
-    Ok(packs)
 }

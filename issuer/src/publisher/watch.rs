@@ -11,21 +11,27 @@ use super::{Inputs, Outcome, PublishError, Publisher, RoleSigner};
 /// 5 s of the call that commanded it.
 pub const TICK: Duration = Duration::from_secs(1);
 
-/// Looks at the inputs each second, and publishes what changed or has to be signed again. A failure
-/// is logged once and tried again; the repository stays as it was meanwhile.
-pub async fn publish_while_elected<S, F>(
+/// Looks at the inputs each second and whenever `wake` ends, and publishes what changed or has to
+/// be signed again. A failure is logged once and tried again; the repository stays as it was
+/// meanwhile.
+pub async fn publish_while_elected<S, W, F>(
     publisher: &mut Publisher<S>,
     clock: fn() -> u32,
+    mut wake: impl FnMut() -> W,
     mut inputs: impl FnMut(UnixTime) -> F,
 ) where
     S: RoleSigner,
+    W: Future<Output = ()>,
     F: Future<Output = Result<Inputs, PublishError>>,
 {
     let mut failing = None;
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = wake() => {}
+        }
         let now = UnixTime(clock());
         let published = match inputs(now).await {
             Ok(inputs) => publisher.publish(&inputs, now).await,

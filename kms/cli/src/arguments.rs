@@ -12,6 +12,7 @@ use crate::drill::{BackupDrill, Prove};
 use crate::keys::arguments::Keys;
 use crate::officer::arguments::Officer;
 use crate::probe::Probe;
+use crate::tuf::arguments::Tuf;
 use crate::waiver::arguments::{Waived, WaiverCommand};
 
 /// Keys in PKCS#11 tokens: certificates, and the signing daemon.
@@ -61,6 +62,9 @@ pub(crate) enum Command {
     /// Key ceremonies: plan, rehearse, approve, run, verify
     #[command(subcommand)]
     Ceremony(Ceremony),
+    /// The trust repository: what officers sign in ceremonies, drafted and put together
+    #[command(subcommand)]
+    Tuf(Tuf),
     /// Serve typed signing of credentials over a Unix socket
     Serve(Serve),
     /// Hold one token for the daemon that started this process

@@ -23,6 +23,7 @@ use obol_kms_ceremony::Hash;
 
 use crate::failure::Failure;
 use arguments::Ceremony;
+pub(crate) use steps::tuf_signature;
 
 pub(crate) fn run(command: &Ceremony) -> Result<Outcome, Failure> {
     match command {

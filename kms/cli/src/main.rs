@@ -18,6 +18,7 @@ mod probe;
 mod serve;
 mod show;
 mod tokens;
+mod tuf;
 mod waiver;
 mod worker;
 
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Officer(command) => officer::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Ceremony(command) => ceremony::run(&command),
+        Command::Tuf(command) => tuf::run(&command),
         Command::Serve(arguments) => serve::serve(&arguments),
         Command::Worker(arguments) => worker::work(&arguments),
     };

@@ -366,7 +366,7 @@ struct SignatureFile {
     version: u64,
 }
 
-pub(super) fn tuf_signature(bytes: &[u8], name: &str) -> Result<TufSignature, Failure> {
+pub(crate) fn tuf_signature(bytes: &[u8], name: &str) -> Result<TufSignature, Failure> {
     let file: SignatureFile = signature_file(bytes, name)?;
     Ok(TufSignature {
         keyid: file.keyid,
