@@ -14,9 +14,8 @@ use obol_verifier_sdk::x509::Root;
 use thiserror::Error;
 
 use crate::{
-    AcceptedSet, Belief, Freshness, Journal, JournalError, JournalFile, PROVISIONING_MAX,
-    Provisioning, ProvisioningError, Terminal, Trust, TrustFolder, TrustRefused, TrustUpdater,
-    UpdateError,
+    AcceptedSet, Belief, Journal, JournalError, JournalFile, PROVISIONING_MAX, Provisioning,
+    ProvisioningError, Terminal, Trust, TrustFolder, TrustRefused, TrustUpdater, UpdateError,
     trust::{read_limited, replace},
 };
 
@@ -179,9 +178,7 @@ impl TerminalFolder {
                 .map(|trust| trust.map(Belief::from)),
         };
         match belief.ok().flatten().map(|belief| belief.freshness(now)) {
-            Some(Freshness::Fresh) => TrustHealth::Fresh,
-            Some(Freshness::Degraded) => TrustHealth::Degraded,
-            Some(Freshness::Expired) => TrustHealth::Expired,
+            Some(freshness) => freshness.into(),
             None => TrustHealth::Missing,
         }
     }

@@ -26,7 +26,8 @@ pub use journal::{
 pub use obol_credential::{RefusalCode, UnixTime};
 pub use obol_fare::{Currency, FarePack, Zone};
 pub use obol_tap::{
-    Acknowledgement, Epoch, HEALTH_HEADER, Health, SEGMENT_MAX, SpkiId, TerminalName, TrustHealth,
+    Acknowledgement, Epoch, HEALTH_HEADER, HEALTH_MAX, Health, SEGMENT_MAX, SpkiId, TerminalName,
+    TrustHealth,
 };
 pub use obol_trust::tuf;
 pub use obol_trust::{StatusList, StatusListId, SuspendedKeys};

@@ -121,7 +121,7 @@ pub(crate) fn run(folder: &Folder, format: Format) -> miette::Result<Outcome> {
         url: format!("{}/v1/segments", provisioning.platform_url),
         health: Health {
             clock: unix_now(),
-            waiting: journal.last_seq()?.saturating_sub(journal.watermark()?),
+            waiting: journal.waiting()?,
             trust: folder.trust_health(&provisioning, UnixTime(unix_now())),
             software: concat!("obol-pos ", env!("CARGO_PKG_VERSION")).to_owned(),
         },

@@ -28,6 +28,11 @@
 #define OBOL_POS_SEGMENT_MAX 1048576
 
 /*
+ Bytes that suffice for every health report, the closing NUL among them.
+ */
+#define OBOL_POS_HEALTH_SIZE 257
+
+/*
  What a call came to. 0: done; of a scan: the ride is on disk, open the gate. 1 to 99: the
  boarding code is refused, and this is the reason, with the number it has in every journal. From
  100: neither. Below 0: the call itself could not be carried out. Numbers are never changed and
@@ -206,6 +211,10 @@ enum obol_pos_code
    An earlier call ended in a bug, or another call is still running.
    */
   OBOL_POS_ERROR_UNUSABLE = -20,
+  /*
+   The software's name is not 1 to 32 printable characters of ASCII.
+   */
+  OBOL_POS_ERROR_SOFTWARE = -21,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -559,6 +568,25 @@ int32_t obol_pos_next_segment(struct obol_pos *pos,
                               uint64_t *first_seq,
                               char *reason,
                               size_t reason_size);
+
+/*
+ How the terminal stands, as the platform wants to hear it: the value of the header
+ `obol-terminal-health` of the request that posts a segment (docs/spec/tap.md section 6), closed
+ by a NUL; OBOL_POS_HEALTH_SIZE bytes always suffice. `software` says what the terminal runs: 1
+ to 32 printable characters of ASCII. The header proves nothing and decides nothing; people look
+ after a terminal by it.
+
+ # Safety
+ The pointers are NULL or valid for their lengths.
+ */
+int32_t obol_pos_health(struct obol_pos *pos,
+                        uint32_t now,
+                        const char *software,
+                        size_t software_len,
+                        char *health,
+                        size_t health_size,
+                        char *reason,
+                        size_t reason_size);
 
 /*
  Takes the platform's answer (the body of 200, JSON) to the segment that began with `first_seq`,

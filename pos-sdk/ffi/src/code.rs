@@ -94,11 +94,13 @@ pub enum ObolPosCode {
     OBOL_POS_ERROR_PANIC = -19,
     /// An earlier call ended in a bug, or another call is still running.
     OBOL_POS_ERROR_UNUSABLE = -20,
+    /// The software's name is not 1 to 32 printable characters of ASCII.
+    OBOL_POS_ERROR_SOFTWARE = -21,
 }
 
 use ObolPosCode::*;
 
-const ALL: [(ObolPosCode, &CStr); 42] = [
+const ALL: [(ObolPosCode, &CStr); 43] = [
     (OBOL_POS_OK, c"OK"),
     (OBOL_POS_MALFORMED, c"MALFORMED"),
     (OBOL_POS_UNKNOWN_SCHEME, c"UNKNOWN_SCHEME"),
@@ -144,6 +146,7 @@ const ALL: [(ObolPosCode, &CStr); 42] = [
     (OBOL_POS_ERROR_CODE, c"ERROR_CODE"),
     (OBOL_POS_ERROR_PANIC, c"ERROR_PANIC"),
     (OBOL_POS_ERROR_UNUSABLE, c"ERROR_UNUSABLE"),
+    (OBOL_POS_ERROR_SOFTWARE, c"ERROR_SOFTWARE"),
 ];
 
 impl ObolPosCode {
@@ -187,7 +190,7 @@ mod tests {
         numbers.sort_unstable();
         numbers.dedup();
         assert_eq!(numbers.len(), ALL.len());
-        for number in [i32::MIN, -21, 21, 99, 101, i32::MAX] {
+        for number in [i32::MIN, -22, 21, 99, 101, i32::MAX] {
             assert_eq!(ObolPosCode::name(number), c"UNKNOWN");
             assert_eq!(ObolPosCode::refusal(number), None);
         }

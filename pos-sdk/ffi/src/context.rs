@@ -3,9 +3,9 @@
 use std::{error::Error, path::PathBuf};
 
 use obol_pos_sdk::{
-    Acknowledgement, AcknowledgementRefused, Decision, Epoch, FolderError, Granted, JournalError,
-    Opening, Provisioning, SealError, SealedSegment, Sealing, SegmentKey, SegmentSigner, Terminal,
-    TerminalFolder, UnixTime, UpdateError,
+    Acknowledgement, AcknowledgementRefused, Decision, Epoch, FolderError, Granted, Health,
+    JournalError, Opening, Provisioning, SealError, SealedSegment, Sealing, SegmentKey,
+    SegmentSigner, Terminal, TerminalFolder, UnixTime, UpdateError,
 };
 
 use crate::{
@@ -237,6 +237,20 @@ impl Context {
             self.signer = Some(Signer::File(signer));
         }
         Ok(())
+    }
+
+    /// The health report that goes beside a segment, as JSON.
+    pub(crate) fn health(&mut self, now: UnixTime, software: &[u8]) -> Result<String, Failed> {
+        let health = Health {
+            clock: now.0,
+            waiting: self.terminal.journal().waiting()?,
+            trust: self.terminal.freshness(now).into(),
+            software: String::from_utf8_lossy(software).into_owned(),
+        };
+        let refused = "the software's name is 1 to 32 printable characters of ASCII";
+        let refused = || Failed::plain(OBOL_POS_ERROR_SOFTWARE, refused);
+        let health = health.checked().map_err(|_| refused())?;
+        serde_json::to_string(&health).map_err(|_| refused())
     }
 
     pub(crate) fn acknowledge(&mut self, first_seq: u64, answer: &[u8]) -> Result<u64, Failed> {

@@ -20,7 +20,7 @@ use crate::{
 /// of the same version or a later one.
 #[unsafe(no_mangle)]
 pub extern "C" fn obol_pos_abi_version() -> u32 {
-    1
+    2
 }
 
 /// The name of a code, as it stands in every log ("CODE_STALE"); "UNKNOWN" for another number.
@@ -415,6 +415,40 @@ pub unsafe extern "C" fn obol_pos_next_segment(
                 memory::write(first_seq, next.first_seq)?;
                 memory::copy(&next.bytes, segment, size, segment_len)?;
             }
+            Ok(OBOL_POS_OK)
+        })
+    }
+}
+
+/// How the terminal stands, as the platform wants to hear it: the value of the header
+/// `obol-terminal-health` of the request that posts a segment (docs/spec/tap.md section 6), closed
+/// by a NUL; OBOL_POS_HEALTH_SIZE bytes always suffice. `software` says what the terminal runs: 1
+/// to 32 printable characters of ASCII. The header proves nothing and decides nothing; people look
+/// after a terminal by it.
+///
+/// # Safety
+/// The pointers are NULL or valid for their lengths.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn obol_pos_health(
+    pos: *mut ObolPos,
+    now: u32,
+    software: *const c_char,
+    software_len: usize,
+    health: *mut c_char,
+    health_size: usize,
+    reason: *mut c_char,
+    reason_size: usize,
+) -> i32 {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        using(pos, |context| {
+            let software = memory::bytes(software.cast(), software_len)?;
+            let text = match context.health(UnixTime(now), software) {
+                Ok(text) => text,
+                Err(failed) => return told::<()>(Ok(Err(failed)), reason, reason_size),
+            };
+            memory::say("", reason, reason_size);
+            memory::text(&text, health, health_size)?;
             Ok(OBOL_POS_OK)
         })
     }

@@ -13,5 +13,6 @@ pub use exports::*;
 pub use memory::{OBOL_POS_ALIGNMENT, ObolPos};
 pub use ports::{ObolPosFile, ObolPosSigner, ObolPosSource};
 pub use types::{
-    OBOL_POS_RULE_SIZE, OBOL_POS_SEGMENT_MAX, OBOL_POS_TEXT_MAX, ObolPosDecision, ObolPosStatus,
+    OBOL_POS_HEALTH_SIZE, OBOL_POS_RULE_SIZE, OBOL_POS_SEGMENT_MAX, OBOL_POS_TEXT_MAX,
+    ObolPosDecision, ObolPosStatus,
 };

@@ -111,6 +111,22 @@ pub(crate) unsafe fn say(reason: &str, room: *mut c_char, size: usize) {
     write_text(reason, room);
 }
 
+/// Writes a text that must not be cut, closed by a NUL, to `room`, which has `size` bytes.
+///
+/// # Safety
+/// `room` is NULL or valid for writes of `size` bytes.
+pub(crate) unsafe fn text(text: &str, room: *mut c_char, size: usize) -> Result<(), ObolPosCode> {
+    if room.is_null() {
+        return Err(ObolPosCode::OBOL_POS_ERROR_NULL);
+    }
+    if text.len() >= size {
+        return Err(ObolPosCode::OBOL_POS_ERROR_ROOM);
+    }
+    // SAFETY: as the caller vouches.
+    unsafe { say(text, room, size) };
+    Ok(())
+}
+
 /// Copies `bytes` to `room`, which has `size`, and says how many there are in any case.
 ///
 /// # Safety

@@ -1,6 +1,6 @@
 use core::ffi::c_char;
 
-use obol_pos_sdk::{Freshness, Granted, Opening, Refusal, TEXT_MAX};
+use obol_pos_sdk::{Freshness, Granted, HEALTH_MAX, Opening, Refusal, TEXT_MAX};
 
 /// Bytes of a text that is looked at; the longest boarding code has 483.
 pub const OBOL_POS_TEXT_MAX: usize = 1024;
@@ -11,6 +11,10 @@ pub const OBOL_POS_RULE_SIZE: usize = 96;
 
 /// Bytes that suffice for every segment.
 pub const OBOL_POS_SEGMENT_MAX: usize = 1_048_576;
+
+/// Bytes that suffice for every health report, the closing NUL among them.
+pub const OBOL_POS_HEALTH_SIZE: usize = 257;
+const _: () = assert!(OBOL_POS_HEALTH_SIZE == HEALTH_MAX + 1);
 
 /// What a scan led to. Where the gate is not to be opened, `rule` alone is meaningful and the rest
 /// is zero.

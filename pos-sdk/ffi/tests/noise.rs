@@ -174,6 +174,34 @@ fn any_bundle_pack_and_answer_is_refused_and_changes_nothing() {
     );
 }
 
+/// A report is a header of a request: nobody slips a line of his own into it.
+#[test]
+fn any_software_is_said_in_printable_characters_or_not_at_all() {
+    let terminal = Mutex::new(Terminal::new());
+    proptest!(config(500), |(software in noise(40), room in 0..OBOL_POS_HEALTH_SIZE)| {
+        let mut health = [CANARY; OBOL_POS_HEALTH_SIZE];
+        let mut terminal = terminal.lock().unwrap();
+        let (data, len) = (software.as_ptr().cast::<c_char>(), software.len());
+        let text = health.as_mut_ptr().cast::<c_char>();
+        let pos = terminal.pos();
+        // SAFETY: all of it is ours and as long as it says.
+        let said = unsafe {
+            obol_pos_health(pos, NOW, data, len, text, room, ptr::null_mut(), 0)
+        };
+        prop_assert!(health[room..].iter().all(|byte| *byte == CANARY));
+        let printable = software.iter().all(|byte| (0x20..=0x7e).contains(byte));
+        if !printable || !(1..=32).contains(&len) {
+            prop_assert_eq!(said, ObolPosCode::OBOL_POS_ERROR_SOFTWARE as i32);
+        } else if said == 0 {
+            let end = health.iter().position(|byte| *byte == 0).unwrap();
+            prop_assert!(health[..end].iter().all(|byte| (0x20..=0x7e).contains(byte)));
+            prop_assert_eq!(&health[..9], br#"{"clock":"#);
+        } else {
+            prop_assert_eq!(said, ObolPosCode::OBOL_POS_ERROR_ROOM as i32);
+        }
+    });
+}
+
 unsafe extern "C" fn noisy(
     host: *mut c_void,
     _shelf: u32,

@@ -95,6 +95,14 @@ impl JournalFile {
         self.uplink().map(|(watermark, _)| watermark)
     }
 
+    /// How many records the platform is not known to hold.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the journal cannot be read.
+    pub fn waiting(&self) -> Result<u64, JournalError> {
+        Ok(self.last_seq()?.saturating_sub(self.watermark()?))
+    }
+
     pub(super) fn uplink(&self) -> Result<(u64, Head), JournalError> {
         self.connection
             .prepare_cached("SELECT watermark, head FROM uplink")

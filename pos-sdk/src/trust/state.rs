@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use obol_credential::{Claims, Kid, UnixTime};
+use obol_tap::TrustHealth;
 use obol_trust::{StatusList, StatusListId, SuspendedKeys};
 use obol_verifier_sdk::{IssuerKey, KeyStatus, SKEW_S};
 
@@ -21,6 +22,16 @@ pub enum Freshness {
     Degraded,
     /// Behind that too, or behind what no grace is given for: nothing is accepted.
     Expired,
+}
+
+impl From<Freshness> for TrustHealth {
+    fn from(freshness: Freshness) -> Self {
+        match freshness {
+            Freshness::Fresh => Self::Fresh,
+            Freshness::Degraded => Self::Degraded,
+            Freshness::Expired => Self::Expired,
+        }
+    }
 }
 
 /// What the status lists say of one credential.

@@ -144,6 +144,24 @@ static void mistakes(void) {
   free(crooked);
 }
 
+static void health(obol_pos *pos, unsigned waiting) {
+  char found[OBOL_POS_HEALTH_SIZE], expected[OBOL_POS_HEALTH_SIZE];
+  CHECK(obol_pos_health(pos, now, "my terminal 4.2", 15, found, sizeof found, reason, sizeof reason),
+        OBOL_POS_OK);
+  snprintf(expected, sizeof expected,
+           "{\"clock\":%lu,\"waiting\":%u,\"trust\":\"fresh\",\"software\":\"my terminal 4.2\"}",
+           (unsigned long)now, waiting);
+  holds(strcmp(found, expected) == 0 && reason[0] == 0, __LINE__);
+  CHECK(obol_pos_health(pos, now, "my terminal 4.2", 15, found, strlen(expected), NULL, 0),
+        OBOL_POS_ERROR_ROOM);
+  CHECK(obol_pos_health(pos, now, "my terminal 4.2", 15, NULL, 0, NULL, 0), OBOL_POS_ERROR_NULL);
+  CHECK(obol_pos_health(pos, now, NULL, 3, found, sizeof found, NULL, 0), OBOL_POS_ERROR_NULL);
+  CHECK(obol_pos_health(pos, now, "", 0, found, sizeof found, NULL, 0), OBOL_POS_ERROR_SOFTWARE);
+  CHECK(obol_pos_health(pos, now, "my\r\nheader: 1", 13, found, sizeof found, reason, sizeof reason),
+        OBOL_POS_ERROR_SOFTWARE);
+  holds(strstr(reason, "printable") != NULL, __LINE__);
+}
+
 static void rides(void) {
   obol_pos *pos = opened();
   obol_pos_decision decision;
@@ -212,6 +230,7 @@ static void rides(void) {
   save("segment", segment, length);
   CHECK(obol_pos_fault(pos, reason, sizeof reason), OBOL_POS_OK);
   holds(reason[0] == 0, __LINE__);
+  health(pos, 3);
   CHECK(obol_pos_close(pos), OBOL_POS_OK);
   free(pos);
 }
@@ -228,6 +247,7 @@ static void upload(void) {
   CHECK(obol_pos_acknowledge(pos, 1, bytes, (size_t)load("answer"), &watermark, NULL, 0),
         OBOL_POS_OK);
   holds(watermark == 3, __LINE__);
+  health(pos, 0);
   CHECK(obol_pos_next_segment(pos, NULL, 0, &length, &seq, NULL, 0), OBOL_POS_OK);
   holds(length == 0, __LINE__);
   CHECK(obol_pos_close(pos), OBOL_POS_OK);
@@ -314,7 +334,7 @@ int main(int argc, char **argv) {
   folder = argv[2];
   if (load("now") < 0) return 2;
   now = (uint32_t)strtoul((const char *)bytes, NULL, 10);
-  holds(obol_pos_abi_version() == 1, __LINE__);
+  holds(obol_pos_abi_version() == 2, __LINE__);
   holds(strcmp(obol_pos_code_name(9), "CODE_STALE") == 0, __LINE__);
   if (strcmp(argv[1], "mistakes") == 0) mistakes();
   if (strcmp(argv[1], "rides") == 0) rides();
