@@ -7,7 +7,7 @@ SDK = obol-credential obol-tap obol-trust obol-fare obol-verifier-sdk obol-pos-s
 PYTHON = .venv/bin/python
 KRYOPTIC = $(CURDIR)/target/kryoptic/release/libkryoptic_pkcs11.so
 
-.PHONY: install demo test test-long bench fuzz setup-demo setup-test check unit e2e interop package kryoptic modules
+.PHONY: install dist demo test test-long bench fuzz setup-demo setup-test check unit e2e interop package kryoptic modules
 
 demo: setup-demo
 	cargo build --locked --workspace --bins
@@ -68,6 +68,11 @@ install:
 	cargo build --locked --release -p obol-verifier-ffi -p obol-pos-ffi --target-dir target/ffi
 	deploy/install-c-library.sh verifier-sdk/ffi obol-verifier target/ffi/release "$(PREFIX)" "$(DESTDIR)"
 	deploy/install-c-library.sh pos-sdk/ffi obol-pos target/ffi/release "$(PREFIX)" "$(DESTDIR)"
+
+# The release: target/dist/obol-VERSION-TARGET.tar.gz; docs/runbooks/issuer.md deploys it.
+dist:
+	cargo build --locked --release -p obol-issuer -p obol-kms-cli -p obol-platform -p obol-pos-cli
+	deploy/dist.sh target/release target/dist
 
 SECONDS ?= 60
 fuzz:

@@ -18,6 +18,7 @@ if [ "$purpose" = test ]; then
     need openssl openssl
     need pkcs11-tool opensc
     need curl curl
+    need strip binutils
     need p11-kit p11-kit
     need faketime faketime
     # 10 MB; only its checks of units are used, and a test says when it is not there.

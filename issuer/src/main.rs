@@ -42,6 +42,12 @@ enum Command {
         #[arg(long)]
         until_stdin_closes: bool,
     },
+    /// Read the configuration as `serve` does and print what is in force, defaults included.
+    CheckConfig {
+        /// The configuration.
+        #[arg(long)]
+        config: PathBuf,
+    },
     /// Make a code with which one terminal or platform may enrol once, within a day; prints it.
     EnrolmentCode {
         /// The configuration of the issuer where it enrols.
@@ -83,6 +89,7 @@ async fn main() -> ExitCode {
             config,
             until_stdin_closes,
         } => run_service(&config, until_stdin_closes.into()).await,
+        Command::CheckConfig { config } => check_config(&config),
         Command::Identity {
             name,
             host,
@@ -96,6 +103,11 @@ async fn main() -> ExitCode {
             url,
         } => code::make(&config, &identity, provisioning.zip(url)).await,
     })
+}
+
+fn check_config(path: &Path) -> miette::Result<Outcome> {
+    println!("{:#?}", Config::load(path)?);
+    Ok(Outcome::Done)
 }
 
 async fn run_service(path: &Path, stdin: StopOnStdin) -> miette::Result<Outcome> {

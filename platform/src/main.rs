@@ -50,6 +50,11 @@ enum Command {
         #[arg(long)]
         until_stdin_closes: bool,
     },
+    /// Read the configuration as `serve` does and print what is in force, defaults included.
+    CheckConfig {
+        #[arg(long)]
+        config: PathBuf,
+    },
     /// Make a key for mTLS and a certificate request for the access CA.
     Identity {
         /// This platform's name: 1 to 32 characters of a-z 0-9 -.
@@ -117,6 +122,7 @@ async fn main() -> ExitCode {
             config,
             until_stdin_closes,
         } => run_service(&config, until_stdin_closes.into()).await,
+        Command::CheckConfig { config } => check_config(&config),
         Command::Identity {
             name,
             host,
@@ -138,6 +144,11 @@ async fn main() -> ExitCode {
         Command::Tariff(options) => tariffs::tariff(&options),
         Command::Receipts(options) => lists::receipts(&options),
     })
+}
+
+fn check_config(path: &Path) -> miette::Result<Outcome> {
+    println!("{:#?}", Config::load(path)?);
+    Ok(Outcome::Done)
 }
 
 async fn run_service(path: &Path, stdin: StopOnStdin) -> miette::Result<Outcome> {

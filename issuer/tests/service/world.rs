@@ -160,6 +160,9 @@ impl World {
         let manual = include_str!("../../issuer.toml");
         let example = manual.rfind("[[clients]]").unwrap();
         let mut text = manual[..example]
+            .replace("/var/lib/obol-issuer/", "")
+            .replace("/run/obol-kms/issuer/", "")
+            .replace("/run/obol-kms/access/", "access-")
             .replace("127.0.0.1:7001", "127.0.0.1:0")
             .replace("sample_percent = 1\n", "sample_percent = 100\n");
         if !more.is_empty() {

@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Tuf(Tuf),
     /// Serve typed signing of credentials over a Unix socket
     Serve(Serve),
+    /// Read the daemon's configuration and print what is in force, defaults included
+    CheckConfig(CheckConfig),
     /// Hold one token for the daemon that started this process
     #[command(hide = true)]
     Worker(Worker),
@@ -272,6 +274,15 @@ pub(crate) struct Serve {
     /// Stop when standard input ends, so that the daemon never outlives its starter
     #[arg(long)]
     pub(crate) until_stdin_closes: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example:
+  obol-kms check-config --config kms.toml")]
+pub(crate) struct CheckConfig {
+    /// Configuration of the daemon
+    #[arg(long)]
+    pub(crate) config: PathBuf,
 }
 
 #[derive(Args)]

@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         Command::Ceremony(command) => ceremony::run(&command),
         Command::Tuf(command) => tuf::run(&command),
         Command::Serve(arguments) => serve::serve(&arguments),
+        Command::CheckConfig(arguments) => serve::check_config(&arguments),
         Command::Worker(arguments) => worker::work(&arguments),
     };
     let code = result.as_ref().err().and_then(Failure::exit_code);

@@ -10,7 +10,7 @@ use obol_credential::UnixTime;
 use obol_kms::daemon::{Daemon, DaemonConfig, TokenPlace};
 use obol_kms::worker::WorkerCommand;
 
-use crate::arguments::Serve;
+use crate::arguments::{CheckConfig, Serve};
 use crate::failure::Failure;
 
 use witnessing::Witnessing;
@@ -59,6 +59,12 @@ pub(crate) fn serve(arguments: &Serve) -> Result<Outcome, Failure> {
         }
         Ok(Outcome::Done)
     })
+}
+
+/// Prints what `serve` would do by.
+pub(crate) fn check_config(arguments: &CheckConfig) -> Result<Outcome, Failure> {
+    println!("{:#?}", DaemonConfig::load(&arguments.config)?);
+    Ok(Outcome::Done)
 }
 
 /// This very program, even when its file was replaced meanwhile: both ends speak one protocol.

@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn the_manual_is_a_configuration_at_the_defaults() {
         let config = parse(MANUAL).unwrap();
-        assert_eq!(config.database, Path::new("etc/platform.db"));
+        assert_eq!(config.tariff, Path::new("etc/flat.toml"));
         let without: String = MANUAL
             .lines()
             .filter(|line| !line.starts_with("business_day_offset_s"))

@@ -40,6 +40,7 @@ impl Town {
         let tariff = include_str!("../../../policies/tariffs/flat.toml");
         std::fs::write(folder.path().join("flat.toml"), tariff).unwrap();
         let config = include_str!("../../platform.toml")
+            .replace("/var/lib/obol-platform/", "")
             .replace("https://localhost:8443", &issuer_url)
             .replace("https://localhost:8444", PUBLIC_URL);
         let config = config + &more(folder.path(), &authorities);

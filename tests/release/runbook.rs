@@ -1,0 +1,269 @@
+//! docs/runbooks/issuer.md, as an operator types it: from the tarball, on an empty machine.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::{binaries, repository, said, succeed};
+
+const MODULES: [&str; 3] = [
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib64/pkcs11/libsofthsm2.so",
+    "/opt/homebrew/lib/softhsm/libsofthsm2.so",
+];
+const PIN: &str = "1234";
+
+fn page() -> String {
+    fs::read_to_string(repository().join("docs/runbooks/issuer.md")).unwrap()
+}
+
+/// The contents of the page's blocks of one kind.
+fn blocks(page: &str, kind: &str) -> Vec<String> {
+    let fence = format!("```{kind}\n");
+    let begun = page.split(&fence).skip(1);
+    let block = |rest: &str| rest.split_once("```").unwrap().0.to_owned();
+    begun.map(block).collect()
+}
+
+/// A machine with SoftHSM and a tarball, on which nothing is installed.
+struct Machine {
+    folder: tempfile::TempDir,
+    settings: BTreeMap<&'static str, String>,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let module = MODULES.into_iter().find(|path| Path::new(path).exists());
+        let user = succeed(Command::new("id").arg("-un")).trim().to_owned();
+        let (listen, enrol) = (free_port(), free_port());
+        let settings = BTreeMap::from([
+            ("TARBALL", at("first/obol-none.tar.gz")),
+            ("NEXT", at("second/obol-none.tar.gz")),
+            ("LIB", at("lib")),
+            ("BIN", at("bin")),
+            ("UNITS", at("units")),
+            ("ETC", at("etc")),
+            ("STATE", at("state")),
+            ("RUN", at("run")),
+            ("BACKUP", at("backup")),
+            ("OFFICE", at("office")),
+            ("PLATFORM", at("platform")),
+            ("BUS", at("bus")),
+            ("MODULE", module.unwrap().to_owned()),
+            ("ISSUER_SERIAL", String::new()),
+            ("ACCESS_SERIAL", String::new()),
+            ("ROOT_TOKEN", at("root.token.toml")),
+            ("ROOT", at("root.pem")),
+            ("DAEMON", user.clone()),
+            ("CLIENT", user),
+            // Here the issuer's user is whoever runs the test.
+            ("AS", String::new()),
+            ("HOST", "localhost".to_owned()),
+            ("LISTEN", format!("127.0.0.1:{listen}")),
+            ("ENROL", format!("127.0.0.1:{enrol}")),
+            ("URL", format!("https://localhost:{listen}")),
+            ("ENROL_URL", format!("https://localhost:{enrol}")),
+            ("PLATFORM_URL", "https://localhost:1".to_owned()),
+            ("HOUSE", "kms.test".to_owned()),
+            ("OPERATOR", "metro".to_owned()),
+            // Nobody waits here.
+            ("PROPAGATION", "0s".to_owned()),
+            ("TAIL", "0s".to_owned()),
+        ]);
+        Self { folder, settings }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// What is there before the operator begins: folders, tarballs, tokens, the root.
+    fn prepare(&mut self) {
+        for name in [
+            "bin",
+            "units",
+            "run",
+            "backup",
+            "office",
+            "platform",
+            "bus",
+            "logs",
+            "tokens",
+            "etc/obol-issuer",
+            "etc/obol-kms/issuer",
+            "etc/obol-kms/access",
+        ] {
+            fs::create_dir_all(self.path(name)).unwrap();
+        }
+        let systemctl = self.path("bin/systemctl");
+        fs::write(&systemctl, include_str!("systemctl.sh")).unwrap();
+        fs::set_permissions(&systemctl, PermissionsExt::from_mode(0o755)).unwrap();
+        let mut dist = Command::new(repository().join("deploy/dist.sh"));
+        // Smaller is not what is tested.
+        dist.env("GZIP_LEVEL", "1");
+        let told = succeed(dist.arg(binaries()).arg(self.path("first")));
+        let tarball = told.trim().to_owned();
+        let next = self.pack_later(Path::new(&tarball));
+        self.settings.insert("TARBALL", tarball);
+        self.settings.insert("NEXT", next);
+        self.make_tokens();
+    }
+
+    /// The same release under a later one's name; `tar --extract` sees that it is not compressed.
+    fn pack_later(&self, first: &Path) -> String {
+        let script = r#"
+            set -eu
+            name=$(basename "$1" .tar.gz)
+            mkdir "$2"
+            cd "$2"
+            tar --extract --file "$1"
+            mv "$name" obol-later
+            tar --create --file obol-later.tar.gz obol-later
+            rm -r obol-later
+            sha256sum obol-later.tar.gz > SHA256SUMS
+        "#;
+        let second = self.path("second");
+        let mut pack = Command::new("bash");
+        pack.args(["-c", script, "bash"]).arg(first).arg(&second);
+        succeed(&mut pack);
+        second
+            .join("obol-later.tar.gz")
+            .to_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// The vendor's part: three tokens and their PINs; and the root, from its ceremony.
+    fn make_tokens(&mut self) {
+        let conf = format!("directories.tokendir = {}\n", self.path("tokens").display());
+        for (label, place) in [
+            ("root", "."),
+            ("issuer", "etc/obol-kms/issuer"),
+            ("access", "etc/obol-kms/access"),
+        ] {
+            fs::write(self.path(place).join("softhsm2.conf"), &conf).unwrap();
+            let arguments =
+                format!("--init-token --free --pin {PIN} --so-pin 5678 --label {label}");
+            succeed(self.command("softhsm2-util").args(arguments.split(' ')));
+            let pin = self.path(place).join("pin");
+            fs::write(&pin, PIN).unwrap();
+            fs::set_permissions(&pin, PermissionsExt::from_mode(0o400)).unwrap();
+        }
+        let module = self.settings["MODULE"].clone();
+        let kms = binaries().join("obol-kms");
+        let kms = || self.command(kms.to_str().unwrap());
+        let show = ["token", "show", "--json", "--module", &module];
+        let shown: Value = serde_json::from_str(&succeed(kms().args(show))).unwrap();
+        let serial = |label: &str| {
+            let mut tokens = shown["tokens"].as_array().unwrap().iter();
+            let token = tokens.find(|token| token["label"] == label).unwrap();
+            token["serial"].as_str().unwrap().to_owned()
+        };
+        let (pin, root) = (self.path("pin").display().to_string(), serial("root"));
+        let uri = format!("pkcs11:token=root;serial={root}?module-path={module}");
+        let root = format!("uri = '{uri}&pin-source=file:{pin}'\n");
+        fs::write(self.path("root.token.toml"), root).unwrap();
+        let create = "root create --token root.token.toml --out root.pem";
+        succeed(kms().args(create.split(' ')));
+        let serials = [
+            ("ISSUER_SERIAL", serial("issuer")),
+            ("ACCESS_SERIAL", serial("access")),
+        ];
+        self.settings.extend(serials);
+    }
+
+    fn command(&self, program: &str) -> Command {
+        #[allow(clippy::disallowed_methods)] // the tools beside the product are where PATH says
+        let path = std::env::var("PATH").unwrap();
+        let bin = self.path("bin");
+        let mut command = Command::new(program);
+        command
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .envs(&self.settings)
+            .env("PATH", format!("{}:{path}", bin.display()))
+            .env("HOLD", self.path("hold"))
+            .env("LOGS", self.path("logs"))
+            .env("SOFTHSM2_CONF", self.path("softhsm2.conf"));
+        command
+    }
+
+    /// Runs the text in one shell, in which every question is answered yes.
+    fn follow(&self, text: &str) -> String {
+        succeed(self.command("mkfifo").arg("hold"));
+        // Open as long as this process lives; then the services' standard input ends.
+        let mut options = fs::File::options();
+        let hold = options.read(true).write(true).open(self.path("hold"));
+        let hold = hold.unwrap();
+        fs::write(self.path("steps.sh"), text).unwrap();
+        let mut follow = self.command("bash");
+        let output = follow.args(["-c", "yes yes | bash -eu steps.sh"]).output();
+        let output = output.unwrap();
+        assert!(
+            output.status.success(),
+            "{}\n{}",
+            said(&output),
+            self.logs()
+        );
+        drop(hold);
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What the services have said.
+    fn logs(&self) -> String {
+        let entries = fs::read_dir(self.path("logs")).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let logs = paths.filter(|path| path.extension().is_some_and(|kind| kind == "stderr"));
+        logs.map(|path| {
+            format!(
+                "{}:\n{}",
+                path.display(),
+                fs::read_to_string(&path).unwrap()
+            )
+        })
+        .collect()
+    }
+}
+
+/// Free a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[test]
+fn every_command_of_the_runbook_works_in_its_order_from_the_tarball() {
+    let mut machine = Machine::new();
+    machine.prepare();
+    let steps = blocks(&page(), "sh");
+    assert!(steps.len() > 12, "{} blocks", steps.len());
+    // What has been run is said on standard error when a step fails.
+    let mut text = "set -x\n".to_owned();
+    text += &steps.concat();
+    text += "systemctl stop obol-issuer obol-kms@issuer obol-kms@access\n";
+    let told = machine.follow(&text);
+    let times = |line: &str| told.lines().filter(|found| *found == line).count();
+    // The start, the new certificate, the upgrade and back; two key daemons in all but the second.
+    assert_eq!((times("ok"), times("ready")), (6, 4), "{told}");
+    assert!(told.contains("ENROLLED obol://terminal/bus-1 "), "{told}");
+    assert!(told.contains("RENEWED obol://terminal/bus-1 "), "{told}");
+    assert!(told.contains("Serial Number: "), "{told}");
+}
+
+#[test]
+fn the_runbook_names_every_setting_and_no_other() {
+    let settings = blocks(&page(), "settings").concat();
+    let named = settings.lines().map(|line| line.split('=').next().unwrap());
+    let mut named: Vec<_> = named.collect();
+    named.sort_unstable();
+    let machine = Machine::new();
+    let known: Vec<_> = machine.settings.keys().copied().collect();
+    assert_eq!(named, known);
+}
