@@ -12,6 +12,7 @@ use crate::drill::{BackupDrill, Prove};
 use crate::keys::arguments::Keys;
 use crate::officer::arguments::Officer;
 use crate::probe::Probe;
+use crate::rotation::arguments::Rotation;
 use crate::tuf::arguments::Tuf;
 use crate::waiver::arguments::{Waived, WaiverCommand};
 
@@ -47,6 +48,9 @@ pub(crate) enum Command {
     /// The registry of keys: states, approvals, counters
     #[command(subcommand)]
     Keys(Keys),
+    /// Plans of key and role rotations
+    #[command(subcommand)]
+    Rotation(Rotation),
     /// Officers: their keys, and what they approve
     #[command(subcommand)]
     Officer(Officer),

@@ -8,8 +8,12 @@ use clap::{Command, CommandFactory};
 
 use crate::arguments::Arguments;
 
-/// They answer with a running process or for people alone.
-const WITHOUT_JSON: [&str; 2] = ["obol-kms serve", "obol-kms check-config"];
+/// They answer with a running process, for people alone, or with lines for another file.
+const WITHOUT_JSON: [&str; 3] = [
+    "obol-kms serve",
+    "obol-kms check-config",
+    "obol-kms rotation draft",
+];
 /// People sit before these, ask and answer; what a machine may want of them stands in the bundle.
 const WITH_PEOPLE: &str = "obol-kms ceremony ";
 const FOR_AUDITORS: &str = "obol-kms ceremony verify";

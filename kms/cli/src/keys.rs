@@ -24,7 +24,7 @@ pub(crate) fn run(command: &Keys) -> Result<Outcome, Failure> {
         Keys::Certify(arguments) => entries::certify(arguments),
         Keys::Publish(arguments) => entries::publish(arguments),
         Keys::Request(arguments) => acts::request(arguments),
-        Keys::Activate(arguments) => acts::act(Verb::Activate, arguments),
+        Keys::Activate(arguments) => acts::activate(arguments),
         Keys::Retire(arguments) => acts::act(Verb::Retire, arguments),
         Keys::Suspend(arguments) => acts::act(Verb::Suspend, arguments),
         Keys::Compromise(arguments) => acts::act(Verb::Compromise, arguments),

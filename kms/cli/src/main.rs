@@ -15,6 +15,7 @@ mod keys;
 mod officer;
 mod output;
 mod probe;
+mod rotation;
 mod serve;
 mod show;
 mod tokens;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Token(Token::Prove(arguments)) => drill::prove(&arguments),
         Command::Probe(arguments) => probe::probe(&arguments),
         Command::Keys(command) => keys::run(&command),
+        Command::Rotation(command) => rotation::run(&command),
         Command::Backup(command) => backup::run(&command),
         Command::Waiver(command) => waiver::run(&command),
         Command::Officer(command) => officer::run(&command),

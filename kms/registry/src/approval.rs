@@ -242,6 +242,7 @@ fn difference(found: &Statement, wanted: &Statement) -> Option<&'static str> {
         ("state before", found.from == wanted.from),
         ("state after", found.to == wanted.to),
         ("version", found.version == wanted.version),
+        ("clearance", found.cleared == wanted.cleared),
     ];
     fields
         .into_iter()

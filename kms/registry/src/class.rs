@@ -175,6 +175,17 @@ impl Class {
         }
     }
 
+    /// Whether terminals meet what keys of this class sign, and learn of the keys through the
+    /// network: such a key becomes active by a plan that strands none of them. The root is not
+    /// learnt so: it is pinned in each terminal by hand.
+    #[must_use]
+    pub const fn met_by_terminals(self) -> bool {
+        matches!(
+            self,
+            Class::Issuer | Class::AccessCa | Class::TufRoot | Class::TufTargets | Class::TufOnline
+        )
+    }
+
     /// Whether others know the key by a certificate. Keys of the other classes are published as
     /// they are and skip the state `certified`.
     #[must_use]

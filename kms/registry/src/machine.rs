@@ -129,8 +129,9 @@ pub enum Guard {
     HasCertificate,
     /// Keys of the class have none.
     HasNoCertificate,
-    /// Published for as long as the slowest terminal needs to hear of it.
-    Propagated,
+    /// Published for as long as the slowest terminal needs to hear of it and, where terminals meet
+    /// keys of the class, cleared: a plan of rotations strands nobody.
+    Cleared,
     /// Retiring for as long as anything it signed may be used.
     TailOver,
     /// The new state is the one it was suspended from.
@@ -168,7 +169,7 @@ pub const RULES: &[Rule] = {
         allow(Generated, Certified, A::Certify, G::HasCertificate),
         allow(Generated, Published, A::Publish, G::HasNoCertificate),
         allow(Certified, Published, A::Publish, G::Free),
-        allow(Published, Active, A::Activate, G::Propagated),
+        allow(Published, Active, A::Activate, G::Cleared),
         allow(Active, Retiring, A::Retire, G::Free),
         allow(Retiring, Retired, A::Finish, G::TailOver),
         allow(Active, Suspended, A::Suspend, G::Free),

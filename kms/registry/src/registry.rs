@@ -3,6 +3,7 @@
 mod alarm;
 mod backup;
 mod certify;
+mod cleared;
 mod examine;
 mod history;
 mod migrate;
@@ -15,7 +16,8 @@ mod writer;
 
 pub use alarm::Alarm;
 pub use backup::{BackupError, RestoreError, Restored};
-pub use certify::{CertifyError, certified_key};
+pub use certify::{CertifyError, certificate_ends, certified_key};
+pub use cleared::{FLEET_AGE_MAX_S, KeptClearance, PlanRefusal};
 pub use history::AppliedChange;
 pub use record::KeyRecord;
 pub use register::{KEYS_MAX, NewKey, RegisterError};

@@ -8,12 +8,13 @@ use obol_credential::strict::Reader;
 use obol_credential::{Malformed, UnixTime};
 
 use crate::class::Class;
-use crate::machine::State;
+use crate::clearance::Cleared;
+use crate::machine::{Act, State, rule};
 use crate::roster::RosterHash;
 use crate::spki::SpkiId;
 
 /// Longest statement, in bytes.
-pub const STATEMENT_MAX: usize = 256;
+pub const STATEMENT_MAX: usize = 384;
 /// What the signature is about; no other signed structure of the house begins like this.
 const CONTEXT: &str = "obol key change";
 /// Longest name of a class or a state.
@@ -44,6 +45,8 @@ pub struct Statement {
     pub version: u64,
     /// The last second in which the approval counts.
     pub not_after: UnixTime,
+    /// For the activation of a key that terminals meet: what clears it.
+    pub cleared: Option<Cleared>,
 }
 
 impl Statement {
@@ -60,7 +63,7 @@ impl Statement {
     }
 
     fn write(&self, sink: &mut Encoder<Vec<u8>>) -> Result<(), Error<Infallible>> {
-        sink.map(9)?;
+        sink.map(if self.cleared.is_some() { 10 } else { 9 })?;
         sink.u8(1)?.str(CONTEXT)?;
         sink.u8(2)?.bytes(&self.registry.0)?;
         sink.u8(3)?.bytes(&self.roster.0)?;
@@ -70,6 +73,10 @@ impl Statement {
         sink.u8(7)?.str(self.to.name())?;
         sink.u8(8)?.u64(self.version)?;
         sink.u8(9)?.u32(self.not_after.0)?;
+        if let Some(cleared) = self.cleared {
+            sink.u8(10)?;
+            cleared.write(sink)?;
+        }
         Ok(())
     }
 
@@ -79,7 +86,9 @@ impl Statement {
     /// [`Malformed`] for anything but the deterministic encoding of exactly these members.
     pub fn decode(bytes: &[u8]) -> Result<Statement, Malformed> {
         let mut reader = Reader::new(bytes);
-        reader.map(9)?;
+        // The tenth member is there for activations alone, and is the last.
+        let ten = bytes.first() == Some(&0xaa);
+        reader.map(if ten { 10 } else { 9 })?;
         reader.key(1)?;
         let at = reader.position();
         if reader.text(CONTEXT.len())? != CONTEXT {
@@ -102,6 +111,9 @@ impl Statement {
         let version = reader.uint()?;
         reader.key(9)?;
         let not_after = UnixTime(reader.uint_as()?);
+        let cleared = ten
+            .then(|| cleared(&mut reader, class, from, to))
+            .transpose()?;
         reader.finish()?;
         Ok(Statement {
             registry,
@@ -112,8 +124,25 @@ impl Statement {
             to,
             version,
             not_after,
+            cleared,
         })
     }
+}
+
+fn cleared(
+    reader: &mut Reader<'_>,
+    class: Class,
+    from: State,
+    to: State,
+) -> Result<Cleared, Malformed> {
+    reader.key(10)?;
+    let at = reader.position();
+    let activates = rule(from, to).is_some_and(|rule| rule.act == Act::Activate);
+    if !activates || !class.met_by_terminals() {
+        let rule = "clearance of a change that is asked none";
+        return Err(Malformed { at, rule });
+    }
+    Cleared::read(reader)
 }
 
 fn named<T: std::str::FromStr>(
@@ -152,6 +181,7 @@ mod tests {
             to,
             version,
             not_after: UnixTime(not_after),
+            cleared: None,
         }
     }
 

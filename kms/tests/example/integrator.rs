@@ -11,7 +11,7 @@ use obol_credential::{Claims, Cti, DeviceKey, FareTerms, UnixTime};
 use obol_kms::x509::{Certificate, RootCa, Scope, Validity};
 use obol_kms::{Curve, Key, Module, Pin, SpkiId, Token, TokenConfig};
 use obol_kms_registry::{
-    Algorithm, Approval, Change, Class, Limits, NewKey, Officer, OfficerKey, Quorum, Registry,
+    Algorithm, Approval, Change, Class, Clearance, Limits, NewKey, Officer, OfficerKey, Quorum, Registry,
     RegistryId, Roster, Settings, State,
 };
 use p256::ecdsa::signature::Signer;
@@ -134,7 +134,14 @@ fn activate(
     }
     registry.publish(spki, now())?;
     let key = registry.key(spki)?.ok_or("it was registered")?;
-    let statement = registry.statement(spki, State::Active, now().plus(3_600))?;
+    let until = now().plus(3_600);
+    // The first keys, before there is a terminal; later a plan of rotations takes its place.
+    let first = Clearance::no_fleet();
+    let clearance = class.met_by_terminals().then_some(&first);
+    let statement = match clearance {
+        Some(clearance) => registry.activation(spki, clearance, now(), until)?,
+        None => registry.statement(spki, State::Active, until)?,
+    };
     let approvals = [1, 2].map(|seed| {
         let (signing, public) = officer(seed);
         let signature: Signature = signing.sign(&statement.encode());
@@ -147,7 +154,10 @@ fn activate(
         version: key.version,
         reason: "as planned".to_owned(),
     };
-    registry.transition(&change, &approvals, now())?;
+    match clearance {
+        Some(clearance) => registry.activate(&change, clearance, &approvals, now())?,
+        None => registry.transition(&change, &approvals, now())?,
+    };
     Ok(())
 }
 

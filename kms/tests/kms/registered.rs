@@ -3,8 +3,8 @@
 use obol_kms::x509::Certificate;
 use obol_kms::{Curve, Key, SpkiId, Token};
 use obol_kms_registry::{
-    Algorithm, Approval, Change, Class, Limits, NewKey, Officer, OfficerKey, Quorum, Registry,
-    RegistryId, Roster, Settings, State,
+    Algorithm, Approval, Change, Class, Clearance, Limits, NewKey, Officer, OfficerKey, Quorum,
+    Registry, RegistryId, Roster, Settings, State,
 };
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature, SigningKey};
@@ -75,7 +75,16 @@ pub(crate) fn activate_within(
 pub(crate) fn change(registry: &Registry, id: SpkiId, to: State) {
     let spki = obol_kms_registry::SpkiId(id.0);
     let key = registry.key(spki).unwrap().unwrap();
-    let statement = registry.statement(spki, to, NOW.plus(3_600)).unwrap();
+    let until = NOW.plus(3_600);
+    // A development token's keys are met by no terminal.
+    let no_fleet = Clearance::no_fleet();
+    let first = (key.state, to) == (State::Published, State::Active);
+    let clearance = (first && key.class.met_by_terminals()).then_some(&no_fleet);
+    let statement = match clearance {
+        Some(clearance) => registry.activation(spki, clearance, NOW, until),
+        None => registry.statement(spki, to, until),
+    };
+    let statement = statement.unwrap();
     let approvals = OFFICERS.map(|(_, seed)| {
         let (signing, public) = officer(seed);
         let signature: Signature = signing.sign(&statement.encode());
@@ -88,7 +97,11 @@ pub(crate) fn change(registry: &Registry, id: SpkiId, to: State) {
         version: key.version,
         reason: "as planned".to_owned(),
     };
-    registry.transition(&change, &approvals, NOW).unwrap();
+    match clearance {
+        Some(clearance) => registry.activate(&change, clearance, &approvals, NOW),
+        None => registry.transition(&change, &approvals, NOW),
+    }
+    .unwrap();
 }
 
 fn officer(seed: u8) -> (SigningKey, OfficerKey) {

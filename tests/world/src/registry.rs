@@ -48,8 +48,17 @@ impl World {
     /// # Errors
     /// What `obol-kms` has said.
     pub fn activate(&self, spki: &str) -> Result<(), WorldError> {
-        self.keys(&["publish", spki])?;
-        self.change(spki, "activate")
+        let publish = ["keys", "publish", spki, "--registry", REGISTRY];
+        let published = self.tool("obol-kms").succeed(&publish)?;
+        let class = published.stdout.split(' ').nth(1);
+        // Terminals of a world are made after its keys.
+        match class {
+            Some("issuer" | "access-ca" | "tuf-root" | "tuf-targets" | "tuf-online") => {
+                self.change_by(spki, "activate", &["--no-fleet"])
+            }
+            Some(_) => self.change(spki, "activate"),
+            None => Err(published.unexpected()),
+        }
     }
 
     /// Changes a key's state with the approvals of two officers.
@@ -57,10 +66,18 @@ impl World {
     /// # Errors
     /// What `obol-kms` has said.
     pub fn change(&self, spki: &str, verb: &str) -> Result<(), WorldError> {
+        self.change_by(spki, verb, &[])
+    }
+
+    /// As [`World::change`], with what clears an activation.
+    ///
+    /// # Errors
+    /// What `obol-kms` has said.
+    pub fn change_by(&self, spki: &str, verb: &str, by: &[&str]) -> Result<(), WorldError> {
         let kms = self.tool("obol-kms");
         let turn = self.changes.fetch_add(1, Ordering::Relaxed);
         let request = format!("{verb}-{turn}.request");
-        self.keys(&["request", spki, verb, "--out", &request])?;
+        self.keys(&[&["request", spki, verb, "--out", &request][..], by].concat())?;
         let mut act = vec![verb.to_owned(), spki.to_owned()];
         act.extend(["--reason", "as planned"].map(str::to_owned));
         for officer in &OFFICERS[..2] {
@@ -69,7 +86,11 @@ impl World {
             kms.succeed(&[&approve[..], &["--key", &key, "--out", &out]].concat())?;
             act.extend(["--approval".to_owned(), out]);
         }
-        let act: Vec<_> = act.iter().map(String::as_str).collect();
+        let act: Vec<_> = act
+            .iter()
+            .map(String::as_str)
+            .chain(by.iter().copied())
+            .collect();
         self.keys(&act).map(drop)
     }
 

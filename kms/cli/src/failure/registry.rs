@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use obol_credential::{Malformed, UnixTime};
+use obol_kms_registry::rotation::{InvalidFleet, InvalidPlan};
 use obol_kms_registry::{
     BackupError, CertifyError, ChangeError, Class, Fault, InvalidLimits, InvalidRoster,
-    InvalidSettings, OpenError, RegisterError, RestoreError, State,
+    InvalidSettings, NotCleared, OpenError, PlanRefusal, RegisterError, RestoreError, State,
 };
 
 use crate::failure::Failure;
@@ -25,6 +26,14 @@ pub(crate) struct NotOneAuditKey(pub(crate) usize);
 #[derive(Debug, thiserror::Error)]
 #[error("the roster is not text")]
 pub(crate) struct NotUtf8;
+
+#[derive(Debug, thiserror::Error)]
+#[error("{} is not text", .0.display())]
+pub(crate) struct NotPlain(pub(crate) PathBuf);
+
+#[derive(Debug, thiserror::Error)]
+#[error("only an activation takes a plan, this is another change of a key of class {0}")]
+pub(crate) struct PlanForNothing(pub(crate) Class);
 
 #[derive(Debug, thiserror::Error)]
 #[error("a key that is {0} has no destruction to call off")]
@@ -83,6 +92,10 @@ advice! {
     NoSuchCurve => refused "this program makes keys for ECDSA",
     NotOneAuditKey => refused "`obol-kms keys list` shows them; give --spki",
     NotUtf8 => failed "a roster is TOML: [[officers]] with name and public_key, then [quorum]",
+    NotPlain => failed "plans and fleets are TOML: docs/spec/key-registry.md section 7",
+    PlanForNothing => refused "leave out --plan, --fleet and --no-fleet",
+    InvalidPlan => failed "correct the plan: docs/spec/key-registry.md section 7 has an example",
+    InvalidFleet => failed "correct the fleet: docs/spec/key-registry.md section 7 has an example",
     NothingToCancel => refused "`obol-kms keys show` says what state the key is in",
     TokenMissing => failed "give --token, so that the key is destroyed there as well",
     NotAnApproval => failed "give a file that `obol-kms officer approve` wrote",
@@ -137,12 +150,43 @@ impl From<ChangeError> for Failure {
             }
             ChangeError::CertificateMissing => "use `obol-kms keys certify`",
             ChangeError::TooEarly { .. } => "wait until then: terminals and passengers are slower",
+            ChangeError::Plan(ref refusal) => plan_help(refusal),
             ChangeError::Approval(_) => {
                 "`obol-kms keys request` writes what officers sign with `obol-kms officer approve`"
             }
             ChangeError::Reason(_) => "give a shorter --reason, in one line",
         };
         Failure::refused(error, help)
+    }
+}
+
+impl From<NotCleared> for Failure {
+    fn from(error: NotCleared) -> Failure {
+        let help = match error {
+            NotCleared::Plan(error) => return error.into(),
+            NotCleared::Fleet(error) => return error.into(),
+            NotCleared::Stranded(_) => {
+                "`obol-kms rotation simulate` names all; move the plan's times, or see to them first"
+            }
+            NotCleared::NothingToWaive => "leave out --waive",
+        };
+        Failure::refused(error, help)
+    }
+}
+
+fn plan_help(refusal: &PlanRefusal) -> &'static str {
+    match refusal {
+        PlanRefusal::Missing(_) => {
+            "give --plan and --fleet, or --no-fleet while no terminal is in service"
+        }
+        PlanRefusal::Uncalled { .. } => "leave out --plan, --fleet and --no-fleet",
+        PlanRefusal::FleetInService { .. } => "give --plan and --fleet",
+        PlanRefusal::NotCovered(_) | PlanRefusal::LeftOut { .. } => "add the key to the plan",
+        PlanRefusal::Differs { .. } => {
+            "correct the plan, simulate it again, and ask the officers again"
+        }
+        PlanRefusal::OutOfTime { .. } => "wait for the plan's time, or make a plan for now",
+        PlanRefusal::FleetTime { .. } => "record the fleet again: it counts for 30 days",
     }
 }
 

@@ -4,15 +4,16 @@ use std::path::PathBuf;
 
 use obol_console::{Mode, Outcome, read_limited, write_new_atomically};
 use obol_kms_registry::{
-    APPROVALS_MAX, Approval, ApprovalRefusal, Change, ChangeError, KeyRecord, Registry, SpkiId,
-    State,
+    APPROVALS_MAX, Approval, ApprovalRefusal, Change, ChangeError, Clearance, KeyRecord,
+    PlanRefusal, Registry, SpkiId, State,
 };
 
 use crate::failure::Failure;
-use crate::failure::registry::{NotAnApproval, NothingToCancel, TokenMissing};
-use crate::keys::arguments::{Act, Destroy, Request, Verb};
+use crate::failure::registry::{NotAnApproval, NothingToCancel, PlanForNothing, TokenMissing};
+use crate::keys::arguments::{Act, Activate, Destroy, Request, Verb};
 use crate::keys::{now, shown};
 use crate::output::must_be_free;
+use crate::rotation::clearance;
 use crate::tokens::Modules;
 
 /// Largest approval, in bytes.
@@ -24,12 +25,22 @@ pub(super) fn request(arguments: &Request) -> Result<Outcome, Failure> {
         verb,
         plain,
         valid_for,
+        cleared_by,
         out,
     } = arguments;
     must_be_free(out)?;
     let registry = Registry::open(&plain.registry)?;
-    let to = target(*verb, &known(&registry, *spki)?)?;
-    let statement = registry.statement(*spki, to, now().plus(*valid_for))?;
+    let key = known(&registry, *spki)?;
+    let to = target(*verb, &key)?;
+    let until = now().plus(*valid_for);
+    let statement = match clearance(cleared_by)? {
+        None if *verb == Verb::Activate && is_asked_a_plan(&key) => {
+            return Err(ChangeError::from(PlanRefusal::Missing(key.class)).into());
+        }
+        None => registry.statement(*spki, to, until)?,
+        Some(_) if *verb != Verb::Activate => return Err(PlanForNothing(key.class).into()),
+        Some(clearance) => registry.activation(*spki, &clearance, now(), until)?,
+    };
     write_new_atomically(out, &statement.encode(), Mode::Public)?;
     shown::statement(&statement, plain.json)
 }
@@ -37,8 +48,22 @@ pub(super) fn request(arguments: &Request) -> Result<Outcome, Failure> {
 pub(super) fn act(verb: Verb, arguments: &Act) -> Result<Outcome, Failure> {
     let registry = Registry::open(&arguments.plain.registry)?;
     let key = known(&registry, arguments.spki)?;
-    let record = change(&registry, verb, &key, arguments)?;
+    let record = change(&registry, verb, &key, arguments, None)?;
     shown::key(&record, arguments.plain.json)
+}
+
+pub(super) fn activate(arguments: &Activate) -> Result<Outcome, Failure> {
+    let Activate { act, cleared_by } = arguments;
+    let clearance = clearance(cleared_by)?;
+    let registry = Registry::open(&act.plain.registry)?;
+    let key = known(&registry, act.spki)?;
+    let record = change(&registry, Verb::Activate, &key, act, clearance.as_ref())?;
+    shown::key(&record, act.plain.json)
+}
+
+/// Whether the registry will ask for one: a suspended key returns without.
+fn is_asked_a_plan(key: &KeyRecord) -> bool {
+    key.state == State::Published && key.class.met_by_terminals()
 }
 
 /// First the registry, then the token: a key that is destroyed in the registry never signs again,
@@ -51,7 +76,7 @@ pub(super) fn destroy(arguments: &Destroy) -> Result<Outcome, Failure> {
         return Err(TokenMissing(key.token_serial).into());
     }
     if key.state != State::Destroyed {
-        key = change(&registry, Verb::Destroy, &key, act)?;
+        key = change(&registry, Verb::Destroy, &key, act, None)?;
     }
     if let (State::Destroyed, Some(token)) = (key.state, token) {
         let token = Modules::default().open(token)?;
@@ -75,6 +100,7 @@ fn change(
     verb: Verb,
     key: &KeyRecord,
     arguments: &Act,
+    clearance: Option<&Clearance>,
 ) -> Result<KeyRecord, Failure> {
     let change = Change {
         spki: key.spki,
@@ -84,7 +110,10 @@ fn change(
         reason: arguments.reason.clone(),
     };
     let approvals = read_approvals(&arguments.approval)?;
-    Ok(registry.transition(&change, &approvals, now())?)
+    Ok(match clearance {
+        Some(clearance) => registry.activate(&change, clearance, &approvals, now())?,
+        None => registry.transition(&change, &approvals, now())?,
+    })
 }
 
 /// Where a command leads depends on where the key is: whether it may go there says the registry.

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use obol_kms_registry::rotation::duration_s;
 use obol_kms_registry::{Class, SpkiId};
+
+use crate::rotation::arguments::ClearedBy;
 
 #[derive(Subcommand)]
 pub(crate) enum Keys {
@@ -24,10 +27,13 @@ pub(crate) enum Keys {
     /// Write what officers sign for a change
     Request(Request),
     /// Let a published key sign, or a suspended one again (k officers)
-    #[command(after_help = "Example:
-  obol-kms keys activate SPKI --registry keys.registry --reason 'first issuer key' \\
+    #[command(after_help = "Examples:
+  obol-kms keys activate SPKI --registry keys.registry --reason 'first issuer key' --no-fleet \\
+      --approval alice.approval --approval bob.approval
+  obol-kms keys activate SPKI --registry keys.registry --reason 'planned rotation' \\
+      --plan rotation.toml --fleet fleet.toml \\
       --approval alice.approval --approval bob.approval")]
-    Activate(Act),
+    Activate(Activate),
     /// Let a key sign no more; later, record that nothing it signed is in use (one officer; none)
     #[command(after_help = "Example:
   obol-kms keys retire SPKI --registry keys.registry --reason 'replaced by the next one' \\
@@ -206,9 +212,9 @@ pub(crate) enum Verb {
 #[derive(Args)]
 #[command(
     after_help = "Example: the request goes to the officers, their approvals come back
-  obol-kms keys request SPKI activate --registry keys.registry --out activate.request
+  obol-kms keys request SPKI activate --registry keys.registry --no-fleet --out activate.request
   obol-kms officer approve --request activate.request --key alice.key --out alice.approval
-  obol-kms keys activate SPKI --registry keys.registry --reason 'first issuer key' \\
+  obol-kms keys activate SPKI --registry keys.registry --reason 'first issuer key' --no-fleet \\
       --approval alice.approval --approval bob.approval"
 )]
 pub(crate) struct Request {
@@ -221,6 +227,8 @@ pub(crate) struct Request {
     /// How long approvals will count, at most 30d
     #[arg(long, default_value = "24h", value_parser = seconds)]
     pub(crate) valid_for: u32,
+    #[command(flatten)]
+    pub(crate) cleared_by: ClearedBy,
     /// Request to write; never overwritten
     #[arg(long)]
     pub(crate) out: PathBuf,
@@ -238,6 +246,14 @@ pub(crate) struct Act {
     /// An officer's approval; once for each
     #[arg(long)]
     pub(crate) approval: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Activate {
+    #[command(flatten)]
+    pub(crate) act: Act,
+    #[command(flatten)]
+    pub(crate) cleared_by: ClearedBy,
 }
 
 #[derive(Args)]
@@ -282,17 +298,7 @@ pub(crate) struct Restore {
 
 /// `90s`, `15m`, `96h`, `4d`.
 pub(crate) fn seconds(text: &str) -> Result<u32, String> {
-    let wrong = || format!("{text:?} is not a number with s, m, h or d behind it");
-    let (number, factor) = match text.split_at_checked(text.len().saturating_sub(1)) {
-        Some((number, "s")) => (number, 1),
-        Some((number, "m")) => (number, 60),
-        Some((number, "h")) => (number, 3_600),
-        Some((number, "d")) => (number, 86_400),
-        _ => return Err(wrong()),
-    };
-    let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-    let number: u32 = number.parse().ok().filter(|_| digits).ok_or_else(wrong)?;
-    number.checked_mul(factor).ok_or_else(wrong)
+    duration_s(text).ok_or_else(|| format!("{text:?} is not a number with s, m, h or d behind it"))
 }
 
 #[cfg(test)]

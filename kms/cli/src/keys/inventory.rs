@@ -1,7 +1,7 @@
 //! What is in a registry.
 
 use obol_console::{Outcome, utc_text};
-use obol_kms_registry::{AppliedChange, ChangeError, KeyRecord, Registry, SpkiId};
+use obol_kms_registry::{AppliedChange, ChangeError, KeptClearance, KeyRecord, Registry, SpkiId};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -88,6 +88,9 @@ struct ShownChange {
     at: u32,
     reason: String,
     approved_by: Vec<String>,
+    /// What cleared the activation of a key that terminals meet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cleared_by: Option<&'static str>,
 }
 
 impl From<AppliedChange> for ShownChange {
@@ -99,6 +102,7 @@ impl From<AppliedChange> for ShownChange {
             to: change.to.name(),
             at: change.at.0,
             reason: change.reason,
+            cleared_by: change.clearance.as_ref().map(KeptClearance::kind),
             approved_by: change.approvals.into_iter().map(|(name, _)| name).collect(),
         }
     }

@@ -80,7 +80,8 @@ impl World {
         let audit = world.registered("generate --class audit --label audit");
         for key in [&issuer, &audit] {
             world.done(&format!("keys publish {key} --registry keys.registry"));
-            world.approved(key, "activate", &["alice", "bob"], "");
+            let by = if key == &issuer { "--no-fleet" } else { "" };
+            world.approved_by(key, "activate", &["alice", "bob"], by);
         }
         fs::create_dir(world.path("audit")).unwrap();
         let uid = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&world.folder).unwrap());
@@ -190,12 +191,31 @@ impl World {
         ))
     }
 
+    /// As [`World::approved`], with what clears an activation.
+    pub(crate) fn approved_by(&self, spki: &str, verb: &str, officers: &[&str], by: &str) -> Value {
+        let approvals = self.approvals_by(spki, verb, officers, by);
+        self.json(&format!(
+            "keys {verb} {spki} --registry keys.registry --reason planned --json {approvals} {by}"
+        ))
+    }
+
     /// The `--approval` arguments of these officers.
     pub(crate) fn approvals(&self, spki: &str, verb: &str, officers: &[&str]) -> String {
+        self.approvals_by(spki, verb, officers, "")
+    }
+
+    /// As [`World::approvals`], with what clears an activation.
+    pub(crate) fn approvals_by(
+        &self,
+        spki: &str,
+        verb: &str,
+        officers: &[&str],
+        by: &str,
+    ) -> String {
         let count = fs::read_dir(self.folder.path()).unwrap().count();
         let request = format!("{verb}-{count}.request");
         self.done(&format!(
-            "keys request {spki} {verb} --registry keys.registry --out {request}"
+            "keys request {spki} {verb} --registry keys.registry --out {request} {by}"
         ));
         let approve = |name: &&str| {
             let out = format!("{name}-{count}.approval");

@@ -58,11 +58,13 @@ impl Machine {
             // Nobody waits here.
             ("PROPAGATION", "0s".to_owned()),
             ("TAIL", "0s".to_owned()),
+            ("FLEET", at("fleet.toml")),
         ]);
         let mut machine = Machine { folder, settings };
         for name in ["UNITS", "ETC", "STATE", "RUN", "BACKUP", "OFFICE"] {
             fs::create_dir(&machine.settings[name]).unwrap();
         }
+        machine.make_fleet();
         machine.make_tools();
         machine.make_tokens();
         machine
@@ -70,6 +72,19 @@ impl Machine {
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// What the platform has recorded: terminals that are never silent, as nobody waits here.
+    fn make_fleet(&self) {
+        #[allow(clippy::disallowed_methods)] // the runbook's shell has the machine's clock as well
+        let now = std::time::SystemTime::now();
+        let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let now = obol_kms_registry::rotation::instant(obol_credential::UnixTime(now as u32));
+        let fleet = format!(
+            "schema = 1\nrecorded = {now}\n[[groups]]\nname = 'all'\nterminals = 1000\n\
+             longest = '0s'\n"
+        );
+        fs::write(&self.settings["FLEET"], fleet).unwrap();
     }
 
     /// `obol-kms` and the stand-in for systemctl, found by their names.

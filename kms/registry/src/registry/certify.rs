@@ -63,7 +63,8 @@ impl Registry {
                 reason: "certificate recorded".to_owned(),
             };
             // From pending destruction it is a cancellation, which takes approvals.
-            transition::apply(transaction, &self.identity, &key, &change, &[], now)?;
+            let asked = transition::Asked::plainly(&change);
+            transition::apply(transaction, &self.identity, &key, &asked, now)?;
             transaction
                 .execute(
                     "UPDATE key SET certificate = ?2 WHERE spki = ?1",
@@ -73,6 +74,16 @@ impl Registry {
             Ok(record::known(transaction, spki)?)
         })
     }
+}
+
+/// The last second of the validity of a certificate that was recorded, or of the time that has a
+/// number here.
+#[must_use]
+pub fn certificate_ends(der: &[u8]) -> UnixTime {
+    let parsed = X509Certificate::from_der(der).ok();
+    // One that does not read was never recorded; it would be good for no second.
+    let end = parsed.map_or(0, |(_, parsed)| parsed.validity().not_after.timestamp());
+    UnixTime(u32::try_from(end.clamp(0, i64::from(u32::MAX))).unwrap_or(u32::MAX))
 }
 
 /// The key that a DER certificate is for.

@@ -6,9 +6,10 @@ use obol_credential::UnixTime;
 use rusqlite::Connection;
 
 use crate::approval::{Approval, verifies};
+use crate::clearance::Cleared;
 use crate::fault::{Doing, Fault};
 use crate::machine::{Act, State, rule};
-use crate::registry::{AppliedChange, Identity, KeyRecord, history, record};
+use crate::registry::{AppliedChange, Identity, KeyRecord, cleared, history, record};
 use crate::spki::SpkiId;
 use crate::statement::RegistryId;
 
@@ -128,11 +129,15 @@ fn carried(
     if change.act == Act::Suspend && life.restored_at == Some(change.at) {
         return Ok(());
     }
+    let cleared = match cleared(key, change) {
+        Ok(cleared) => cleared,
+        Err(what) => return broken(&what),
+    };
     let mut officers = BTreeSet::new();
     for (name, approval) in &change.approvals {
         let officer = identity.roster.officer(approval.officer());
         let known = officer.is_some_and(|officer| officer.name() == name);
-        if !known || !says(key, change, approval) || !verifies(approval) {
+        if !known || !says(key, change, cleared, approval) || !verifies(approval) {
             return broken(&format!("the approval of {name:?} is wrong"));
         }
         officers.insert(approval.officer());
@@ -143,13 +148,30 @@ fn carried(
     Ok(())
 }
 
-fn says(key: &KeyRecord, change: &AppliedChange, approval: &Approval) -> bool {
+/// What the officers must have signed of a plan, from the texts that were kept.
+fn cleared(key: &KeyRecord, change: &AppliedChange) -> Result<Option<Cleared>, String> {
+    let called_for = cleared::is_called_for(change.act, key.class);
+    match &change.clearance {
+        None if called_for => Err("no plan was kept".to_owned()),
+        Some(_) if !called_for => Err("a plan that nobody asked for".to_owned()),
+        None => Ok(None),
+        Some(kept) => kept.cleared().map_err(|error| format!("its plan: {error}")),
+    }
+}
+
+fn says(
+    key: &KeyRecord,
+    change: &AppliedChange,
+    cleared: Option<Cleared>,
+    approval: &Approval,
+) -> bool {
     let said = approval.statement();
     said.registry == change.registry
         && said.spki == key.spki
         && said.class == key.class
         && (said.from, said.to) == (change.from, change.to)
         && said.version + 1 == change.version
+        && said.cleared == cleared
         && change.at <= said.not_after
 }
 

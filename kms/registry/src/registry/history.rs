@@ -4,6 +4,8 @@ use rusqlite::{Connection, params};
 use crate::approval::Approval;
 use crate::fault::{Doing, Fault};
 use crate::machine::{Act, State};
+use crate::registry::KeptClearance;
+use crate::registry::cleared;
 use crate::registry::record::named;
 use crate::roster::Officer;
 use crate::spki::SpkiId;
@@ -29,6 +31,8 @@ pub struct AppliedChange {
     pub reason: String,
     /// Who approved: the officer's name, and what was signed.
     pub approvals: Vec<(String, Approval)>,
+    /// For the activation of a key that terminals meet: what cleared it.
+    pub clearance: Option<KeptClearance>,
 }
 
 pub(super) struct NewChange<'a> {
@@ -93,6 +97,7 @@ pub(super) fn of(connection: &Connection, spki: SpkiId) -> Result<Vec<AppliedCha
             at: UnixTime(row.get(5)?),
             reason: row.get(6)?,
             approvals: Vec::new(),
+            clearance: None,
         })
     });
     let mut changes = rows
@@ -101,6 +106,7 @@ pub(super) fn of(connection: &Connection, spki: SpkiId) -> Result<Vec<AppliedCha
         .doing(DOING)?;
     for change in &mut changes {
         change.approvals = approvals(connection, spki, change.version)?;
+        change.clearance = cleared::kept(connection, spki, change.version)?;
     }
     Ok(changes)
 }

@@ -10,7 +10,7 @@ use crate::settings::Settings;
 use crate::statement::RegistryId;
 
 /// One script per schema version; a script that was released is never edited.
-const SCRIPTS: [&str; 1] = [include_str!("schema-1.sql")];
+const SCRIPTS: [&str; 2] = [include_str!("schema-1.sql"), include_str!("schema-2.sql")];
 /// "OBKR": what kind of file this is, so that no other database is taken for a registry.
 const APPLICATION_ID: i64 = 0x4f42_4b52;
 

@@ -49,6 +49,9 @@ pub struct KeyRecord {
     pub limits: Limits,
     /// Uses reserved so far: at least as many as there were.
     pub reserved: u64,
+    /// Whether an activation of it was cleared by a plan, by there being no fleet, or before plans
+    /// were demanded.
+    pub cleared: bool,
 }
 
 impl KeyRecord {
@@ -69,7 +72,8 @@ impl KeyRecord {
 const COLUMNS: &str = "spki, spki_der, class, algorithm, token_serial, label, certificate, state,
     version, registered_at, published_at, retiring_at, pending_since, suspended_from,
     scheduled_from, lifetime, reserved, key_permits, key_per_s, key_burst, client_permits,
-    client_per_s, client_burst";
+    client_per_s, client_burst,
+    EXISTS (SELECT 1 FROM clearance WHERE clearance.spki = key.spki)";
 
 pub(super) fn all(connection: &Connection) -> Result<Vec<KeyRecord>, Fault> {
     let sql = format!("SELECT {COLUMNS} FROM key ORDER BY registered_at, spki");
@@ -119,6 +123,7 @@ fn read(row: &Row<'_>) -> Result<KeyRecord, rusqlite::Error> {
             per_client: rate(20)?,
         },
         reserved: row.get(16)?,
+        cleared: row.get(23)?,
     })
 }
 

@@ -34,6 +34,14 @@ pub enum NotSignable {
         /// Which of the two.
         reason: Unpermitted,
     },
+    /// Terminals meet keys of its class, and no plan has cleared it.
+    #[error("{spki}: a key of class {class} that no simulated plan has cleared does not sign")]
+    Uncleared {
+        /// The key.
+        spki: SpkiId,
+        /// Its class.
+        class: Class,
+    },
     /// The store failed: nothing is signed.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -53,6 +61,12 @@ impl Registry {
     ) -> Result<Signable, NotSignable> {
         let key = self.key(spki)?.ok_or(NotSignable::Unknown(spki))?;
         match permits(key.class, key.state, payload) {
+            Ok(())
+                if key.state == State::Active && key.class.met_by_terminals() && !key.cleared =>
+            {
+                let class = key.class;
+                Err(NotSignable::Uncleared { spki, class })
+            }
             Ok(()) => Ok(Signable::of(key, payload)),
             Err(reason) => {
                 if raises_alarm(key.state) {

@@ -2,10 +2,11 @@ use obol_credential::UnixTime;
 use rusqlite::{Connection, params};
 
 use crate::approval::{Approval, ApprovalRefusal, authorise};
+use crate::clearance::{Clearance, Cleared};
 use crate::fault::{Doing, Fault};
 use crate::machine::{Act, Guard, Rule, State, rule};
 use crate::registry::history::{self, NewChange};
-use crate::registry::{Identity, KeyRecord, Registry, record};
+use crate::registry::{Identity, KeyRecord, PlanRefusal, Registry, cleared, record};
 use crate::settings::Settings;
 use crate::spki::SpkiId;
 use crate::statement::Statement;
@@ -83,6 +84,9 @@ pub enum ChangeError {
         /// The state wished for.
         to: State,
     },
+    /// The plan of rotations is missing, or does not fit what the registry knows.
+    #[error(transparent)]
+    Plan(#[from] PlanRefusal),
     /// Approvals are missing or wrong.
     #[error(transparent)]
     Approval(#[from] ApprovalRefusal),
@@ -106,12 +110,42 @@ impl Registry {
         approvals: &[Approval],
         now: UnixTime,
     ) -> Result<KeyRecord, ChangeError> {
+        self.change(change, None, approvals, now)
+    }
+
+    /// As [`Registry::transition`], for the activation of a key that terminals meet. Approvals are
+    /// over [`Registry::activation`].
+    ///
+    /// # Errors
+    /// [`ChangeError`]; nothing was changed.
+    pub fn activate(
+        &self,
+        change: &Change,
+        clearance: &Clearance,
+        approvals: &[Approval],
+        now: UnixTime,
+    ) -> Result<KeyRecord, ChangeError> {
+        self.change(change, Some(clearance), approvals, now)
+    }
+
+    fn change(
+        &self,
+        change: &Change,
+        clearance: Option<&Clearance>,
+        approvals: &[Approval],
+        now: UnixTime,
+    ) -> Result<KeyRecord, ChangeError> {
         self.write("changing a key", |transaction| {
             let key = expected(transaction, change)?;
             if rule(change.from, change.to).is_some_and(|rule| rule.act == Act::Certify) {
                 return Err(ChangeError::CertificateMissing);
             }
-            apply(transaction, &self.identity, &key, change, approvals, now)
+            let asked = Asked {
+                change,
+                clearance,
+                approvals,
+            };
+            apply(transaction, &self.identity, &key, &asked, now)
         })
     }
 
@@ -131,7 +165,8 @@ impl Registry {
                 reason: "published".to_owned(),
             };
             // From pending destruction it is a cancellation, which takes approvals.
-            apply(transaction, &self.identity, &key, &change, &[], now)
+            let asked = Asked::plainly(&change);
+            apply(transaction, &self.identity, &key, &asked, now)
         })
     }
 
@@ -148,7 +183,28 @@ impl Registry {
         let key = self.key(spki)?.ok_or(ChangeError::Unknown(spki))?;
         let from = key.state;
         rule(from, to).ok_or(ChangeError::NoWay { from, to })?;
-        Ok(wanted(&self.identity, &key, to, not_after))
+        Ok(wanted(&self.identity, &key, to, None, not_after))
+    }
+
+    /// What officers sign for a key that terminals meet to become active by this clearance. It is
+    /// held against the registry already: a plan that does not fit is not worth a signature.
+    ///
+    /// # Errors
+    /// [`ChangeError::Unknown`], [`ChangeError::NoWay`], or [`ChangeError::Plan`].
+    pub fn activation(
+        &self,
+        spki: SpkiId,
+        clearance: &Clearance,
+        now: UnixTime,
+        not_after: UnixTime,
+    ) -> Result<Statement, ChangeError> {
+        let key = self.key(spki)?.ok_or(ChangeError::Unknown(spki))?;
+        let (from, to) = (key.state, State::Active);
+        let act = rule(from, to).ok_or(ChangeError::NoWay { from, to })?.act;
+        let (settings, given) = (&self.identity.settings, Some(clearance));
+        let cleared = self
+            .read(|connection| Ok(cleared::check(connection, settings, &key, act, given, now)))??;
+        Ok(wanted(&self.identity, &key, to, cleared, not_after))
     }
 }
 
@@ -167,20 +223,44 @@ fn expected(connection: &Connection, change: &Change) -> Result<KeyRecord, Chang
     Ok(key)
 }
 
+/// A change, and what is handed in for it.
+pub(super) struct Asked<'a> {
+    change: &'a Change,
+    clearance: Option<&'a Clearance>,
+    approvals: &'a [Approval],
+}
+
+impl<'a> Asked<'a> {
+    /// A change that takes neither plan nor approvals.
+    pub(super) const fn plainly(change: &'a Change) -> Asked<'a> {
+        Asked {
+            change,
+            clearance: None,
+            approvals: &[],
+        }
+    }
+}
+
 /// Checks everything, then writes the new state and its history.
 pub(super) fn apply(
     connection: &Connection,
     identity: &Identity,
     key: &KeyRecord,
-    change: &Change,
-    approvals: &[Approval],
+    asked: &Asked<'_>,
     now: UnixTime,
 ) -> Result<KeyRecord, ChangeError> {
+    let Asked {
+        change,
+        clearance,
+        approvals,
+    } = *asked;
     check_reason(&change.reason)?;
     let (from, to) = (key.state, change.to);
     let rule = rule(from, to).ok_or(ChangeError::NoWay { from, to })?;
     check_guard(rule, key, &identity.settings, now)?;
-    let statement = wanted(identity, key, to, now);
+    let settings = &identity.settings;
+    let cleared = cleared::check(connection, settings, key, rule.act, clearance, now)?;
+    let statement = wanted(identity, key, to, cleared, now);
     let authorised = authorise(&identity.roster, rule.act, &statement, approvals, now)?;
     write(connection, &after(key, rule, now))?;
     let change = NewChange {
@@ -193,10 +273,19 @@ pub(super) fn apply(
         reason: &change.reason,
     };
     history::append(connection, identity.id, &change, &authorised.approvals)?;
+    if let Some(clearance) = clearance {
+        cleared::keep(connection, key.spki, change.version, clearance)?;
+    }
     Ok(record::known(connection, key.spki)?)
 }
 
-fn wanted(identity: &Identity, key: &KeyRecord, to: State, not_after: UnixTime) -> Statement {
+fn wanted(
+    identity: &Identity,
+    key: &KeyRecord,
+    to: State,
+    cleared: Option<Cleared>,
+    not_after: UnixTime,
+) -> Statement {
     Statement {
         registry: identity.id,
         roster: identity.roster.hash(),
@@ -206,6 +295,7 @@ fn wanted(identity: &Identity, key: &KeyRecord, to: State, not_after: UnixTime) 
         to,
         version: key.version,
         not_after,
+        cleared,
     }
 }
 
@@ -232,7 +322,7 @@ fn check_guard(
         Guard::HasCertificate if key.class.has_certificate() => Ok(()),
         Guard::HasNoCertificate if !key.class.has_certificate() => Ok(()),
         Guard::HasCertificate | Guard::HasNoCertificate => Err(ChangeError::NoWay { from, to }),
-        Guard::Propagated | Guard::TailOver | Guard::WaitOver => waited(key, to, settings, now),
+        Guard::Cleared | Guard::TailOver | Guard::WaitOver => waited(key, to, settings, now),
         Guard::SuspendedFromThere => came_from(key.suspended_from, from, to),
         Guard::ScheduledFromThere => came_from(key.scheduled_from, from, to),
     }

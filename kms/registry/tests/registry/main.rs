@@ -6,6 +6,7 @@ mod backup;
 mod crash;
 mod making;
 mod opening;
+mod plans;
 mod race;
 mod states;
 mod usage;

@@ -71,7 +71,7 @@ fn a_registry_of_a_newer_program_is_not_touched() {
         error,
         OpenError::Schema {
             found: 99,
-            known: 1,
+            known: 2,
             ..
         }
     ));

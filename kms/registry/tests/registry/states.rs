@@ -12,7 +12,7 @@ use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P384_SHA384, PublicKeyData};
 use crate::world::{ALICE, BOB, DAY, NOW, PROPAGATION, TAIL, WAIT_DAYS, World, later, new_key};
 
 /// An issuer key with a real certificate.
-fn certified_issuer(world: &World) -> (SpkiId, Vec<u8>) {
+pub(crate) fn certified_issuer(world: &World) -> (SpkiId, Vec<u8>) {
     let pair = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
     let certificate = CertificateParams::default().self_signed(&pair).unwrap();
     let mut key = new_key(Class::Issuer, 0);

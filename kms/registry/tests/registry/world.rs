@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use obol_credential::UnixTime;
 use obol_kms_registry::{
-    Approval, Change, ChangeError, Class, KeyRecord, Registry, RegistryId, Settings, SpkiId, State,
+    Approval, Change, ChangeError, Class, Clearance, KeyRecord, Registry, RegistryId, Settings,
+    SpkiId, State,
 };
 use tempfile::TempDir;
 
@@ -82,9 +83,28 @@ impl World {
         if to == State::Published && self.record(spki).state != State::PendingDestruction {
             return self.registry.publish(spki, NOW);
         }
+        let key = self.record(spki);
+        let first = (key.state, to) == (State::Published, State::Active);
+        if first && key.class.met_by_terminals() {
+            return self.activate(spki, &Clearance::no_fleet(), now);
+        }
         let approvals = self.approvals(spki, to, now, &[ALICE, BOB])?;
         self.registry
             .transition(&self.change(spki, to), &approvals, now)
+    }
+
+    /// Activates a key by this clearance, with the approvals of two officers.
+    pub(crate) fn activate(
+        &self,
+        spki: SpkiId,
+        clearance: &Clearance,
+        now: UnixTime,
+    ) -> Result<KeyRecord, ChangeError> {
+        let until = now.plus(DAY);
+        let statement = self.registry.activation(spki, clearance, now, until)?;
+        let approvals = [ALICE, BOB].map(|seed| approve(seed, &statement));
+        let change = self.change(spki, State::Active);
+        self.registry.activate(&change, clearance, &approvals, now)
     }
 
     pub(crate) fn change(&self, spki: SpkiId, to: State) -> Change {
