@@ -138,6 +138,7 @@ targets! {
     Dear services::enrolment_request,
     Dear services::enrolment_body,
     Cheap services::credential_batch,
+    Cheap services::denied_lists,
     Cheap services::enrolment_answer,
     Dear services::issuer_config,
     Dear services::platform_config,

@@ -58,6 +58,11 @@ pub(crate) fn credential_batch(data: &[u8]) -> Taken {
     requests.filter(|count| *count > 0).into()
 }
 
+/// What an issuer denies, for the one that publishes: a line for each list.
+pub(crate) fn denied_lists(data: &[u8]) -> Taken {
+    obol_issuer::fuzzing::denied_lists(data).into()
+}
+
 pub(crate) fn issuer_config(data: &[u8]) -> Taken {
     const TEMPLATES: &str = include_str!("../../policies/credentials/metro.toml");
     let Ok(text) = std::str::from_utf8(data) else {

@@ -59,6 +59,7 @@ pub struct Proven {
     device: Option<Handle>,
     class: u8,
     device_key: DeviceKey,
+    made: UnixTime,
     template: FareTemplate,
 }
 
@@ -88,6 +89,14 @@ pub enum IssueRefused {
     /// A credential was asked for with this key before.
     #[error("a credential was asked for with this device key before")]
     DeviceKeyReused,
+    /// The register came back from a backup, and no key may sign before the next day.
+    #[error("the register was restored from a backup, and signs again at {until}")]
+    RestoredToday {
+        /// The first second of that day (UTC).
+        until: UnixTime,
+        /// When to come again, seconds.
+        retry_after_s: u32,
+    },
     /// Each index tried is taken.
     #[error("no free status index was found")]
     StatusListFull,
@@ -150,6 +159,7 @@ pub fn prove(asked: &Asked, policy: &Policy, now: UnixTime) -> Result<Proven, Is
         device: asked.device,
         class,
         device_key: proof.device_key,
+        made,
         template,
     })
 }
@@ -190,6 +200,12 @@ impl Proven {
     #[must_use]
     pub fn device_key(&self) -> DeviceKey {
         self.device_key
+    }
+
+    /// When the proof was made, by the clock of whoever made it.
+    #[must_use]
+    pub fn made(&self) -> UnixTime {
+        self.made
     }
 
     /// The claims, once name and index are drawn and reserved.

@@ -22,8 +22,8 @@ use crate::in_flight::InFlight;
 use crate::issuance::{IssueRefused, Policy};
 use crate::metrics::Metrics;
 use crate::publisher::SharedState;
-use crate::register::{Member, Register, RegisterError};
-use crate::shards::{Shard, Shards};
+use crate::register::{Member, Register, RegisterError, RestorePoint};
+use crate::shards::{Shard, Shards, lets_sign};
 
 pub use issue::{IssuedCredential, Request};
 pub(crate) use published::PublishRefused;
@@ -48,6 +48,8 @@ pub struct Issuer {
     lists: tokio::sync::Mutex<()>,
     live: ArcSwap<Live>,
     fixed: Fixed,
+    /// Of the register, which only a start can change.
+    restored: Option<RestorePoint>,
 }
 
 /// Why a member was not revoked, or not yet by the list.
@@ -100,6 +102,7 @@ impl Issuer {
         check_served(&kms, config, &shards).await?;
         let access = AccessCa::open(config).await?.map(Arc::new);
         let register = Register::open(&config.database)?;
+        let restored = register.restore_point().await?;
         if let Some(access) = &access
             && !access.has_list()
         {
@@ -122,6 +125,7 @@ impl Issuer {
             in_flight: InFlight::default(),
             metrics: Metrics::new(),
             fixed: Fixed::of(config),
+            restored,
         };
         issuer.refresh_members(now).await?;
         // A key that was blocked before this start signs nothing after it.
@@ -228,7 +232,7 @@ impl Issuer {
                     .any(|key| key.spki == certificate.spki() && key.state == KeyState::Active)
         });
         if usable {
-            Ok(())
+            self.check_restored(now)
         } else {
             let kids = live.shards.signing().iter();
             let kids: Vec<_> = kids
@@ -238,6 +242,28 @@ impl Issuer {
         }
     }
 
+    /// Whether a key may sign that a restore did not stop.
+    fn check_restored(&self, now: UnixTime) -> Result<(), IssueRefused> {
+        let Some(point) = &self.restored else {
+            return Ok(());
+        };
+        let live = self.live.load();
+        let kids = live
+            .shards
+            .signing()
+            .iter()
+            .map(|shard| shard.certificate.kid());
+        if kids.into_iter().any(|kid| lets_sign(Some(point), kid, now)) {
+            return Ok(());
+        }
+        let until = point.ends();
+        let left = u32::try_from(until.since(now)).unwrap_or(u32::MAX);
+        Err(IssueRefused::RestoredToday {
+            until,
+            retry_after_s: left,
+        })
+    }
+
     /// The keys that status lists are published for, and how many entries each list has.
     pub(crate) fn listed_keys(&self) -> (Vec<obol_credential::Kid>, u32) {
         let live = self.live.load();
@@ -245,6 +271,13 @@ impl Issuer {
         let kids = signing.chain(live.shards.published());
         let kids = kids.map(IssuerCertificate::kid).collect();
         (kids, live.policy.status_list_size)
+    }
+
+    /// The keys that sign here.
+    pub(crate) fn signing_kids(&self) -> Vec<obol_credential::Kid> {
+        let live = self.live.load();
+        let signing = live.shards.signing().iter();
+        signing.map(|shard| shard.certificate.kid()).collect()
     }
 
     /// The key management daemon's socket.

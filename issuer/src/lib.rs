@@ -27,7 +27,9 @@ pub use enrolment::{CODE_LIFE_S, Code, EnrolmentRequest, RequestRefused};
 pub use est::est_router;
 pub use issuance::{Asked, FareTemplate, IssueRefused, POSSESSION_SKEW_S, Policy, Proven, prove};
 pub use issuer::{IssuedCredential, Issuer, Request, StartError};
+pub use publisher::read_kid;
 pub use register::{
-    Change, ChangeRefused, CodeVerdict, CredentialRecord, DeniedIndexes, Handle, Member, Register,
-    RegisterError, RequestKey, Standing, StandingRecord, Target,
+    BackupError, Change, ChangeRefused, CodeVerdict, CredentialRecord, DeniedIndexes, Examined,
+    Handle, Member, Register, RegisterError, RequestKey, Restore, RestorePoint, Standing,
+    StandingRecord, Target, back_up, examine, restore,
 };

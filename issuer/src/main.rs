@@ -1,6 +1,7 @@
 //! `obol-issuer`: the service, and the making of its identity on mTLS.
 
 mod code;
+mod store;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -63,6 +64,13 @@ enum Command {
         #[arg(long)]
         url: Option<String>,
     },
+    /// Copy the register into one new file, also while the service runs, and examine the copy.
+    Backup(store::Backup),
+    /// Examine a register or a backup; exit code 1 when it is not whole.
+    Check(store::Check),
+    /// Make the register anew from a backup, while no service runs on it. Its keys sign again on the
+    /// next day (UTC), since what they signed after the backup is not in it.
+    Restore(store::Restoring),
     /// Make a key for mTLS and a certificate request for the access CA.
     Identity {
         /// This issuer's name: 1 to 32 characters of a-z 0-9 -.
@@ -90,6 +98,9 @@ async fn main() -> ExitCode {
             until_stdin_closes,
         } => run_service(&config, until_stdin_closes.into()).await,
         Command::CheckConfig { config } => check_config(&config),
+        Command::Backup(asked) => store::back_up_register(&asked),
+        Command::Check(asked) => store::check(&asked),
+        Command::Restore(asked) => store::bring_back(asked),
         Command::Identity {
             name,
             host,

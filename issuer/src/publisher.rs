@@ -9,6 +9,7 @@
 //! Every file but `timestamp.json` is written once under a name of its own, and `timestamp.json` is
 //! replaced last: whatever a terminal reads, and wherever the power fails, is one whole set.
 
+mod denials;
 mod election;
 mod folder;
 mod inputs;
@@ -36,6 +37,8 @@ use thiserror::Error;
 
 use crate::register::RegisterError;
 
+pub(crate) use denials::lists_of;
+pub use denials::{DenialsRefused, read_denials};
 pub use election::{Elected, Election, ElectionError};
 pub use inputs::{EPOCHS_AHEAD, EPOCHS_BACK, Inputs, InputsRefused};
 pub use kms::KmsSigner;
@@ -47,6 +50,14 @@ pub use signer::{OnlineKeys, OnlineRole, RoleSigner, SignFailed};
 pub use watch::{TICK, publish_while_elected};
 
 use folder::Folder;
+
+/// A kid as a person gives it: 8 lower-case hexadecimal digits.
+///
+/// # Errors
+/// What it is not.
+pub fn read_kid(text: &str) -> Result<obol_credential::Kid, String> {
+    parse_kid(text).ok_or_else(|| "not 8 lower-case hexadecimal digits".to_owned())
+}
 
 /// Life of what is signed online, seconds: 24 h.
 pub const ONLINE_LIFE_S: u32 = 24 * 3600;
@@ -96,6 +107,10 @@ pub enum PublishError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Register(#[from] RegisterError),
+    /// What another issuer denies cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Denials(#[from] DenialsRefused),
     /// The list of suspended keys.
     #[error("{} has a line {line:?}", path.display())]
     #[diagnostic(help("begin each line with a kid, 8 hexadecimal digits in lower case"))]

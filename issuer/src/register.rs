@@ -1,13 +1,16 @@
 //! What the issuer must never forget, in SQLite: which status index and device key each credential
 //! has, who is suspended or revoked, answers by idempotency key, quotas.
 
+mod backup;
 mod denied;
+mod lock;
 mod members;
 mod purge;
 mod quota;
 mod replay;
 mod reserve;
 mod schema;
+mod seal;
 mod standing;
 mod threads;
 
@@ -19,13 +22,16 @@ use obol_console::FileError;
 use rusqlite::Connection;
 use thiserror::Error;
 
+use lock::{Lock, Unlockable};
 use threads::{Readers, Writer};
 
+pub use backup::{BackupError, Examined, Restore, back_up, examine, restore};
 pub use denied::DeniedIndexes;
 pub use members::{CodeVerdict, Member};
 pub(crate) use purge::Purged;
 pub use replay::{CredentialRecord, RequestKey};
 pub(crate) use reserve::{Batch, CANDIDATES, Reservation, ReserveRefused, Reserved};
+pub use seal::RestorePoint;
 pub use standing::{Change, ChangeRefused, Handle, Standing, StandingRecord, Target};
 
 /// Why the register did not do what it was asked.
@@ -49,6 +55,19 @@ pub enum RegisterError {
     #[error("the register is damaged: {0}")]
     #[diagnostic(help("restore the file named by `database` from its last backup"))]
     Damaged(&'static str),
+    /// It is being restored.
+    #[error("the register {} is being restored", .0.display())]
+    #[diagnostic(help("wait until `obol-issuer restore` has ended"))]
+    BeingRestored(Arc<std::path::PathBuf>),
+    /// The lock beside the file cannot be taken.
+    #[error("the lock of the register {} cannot be taken", path.display())]
+    #[diagnostic(help("check the folder of the file named by `database`, and its rights"))]
+    Lock {
+        /// The register.
+        path: Arc<std::path::PathBuf>,
+        /// The system's answer.
+        source: Arc<std::io::Error>,
+    },
     /// The threads are gone.
     #[error("the register has stopped")]
     Stopped,
@@ -65,17 +84,24 @@ impl From<rusqlite::Error> for RegisterError {
 pub struct Register {
     writer: Writer,
     readers: Readers,
+    _lock: Lock,
 }
 
 impl Register {
     /// Opens the database, or makes it, readable by its owner alone.
     ///
     /// # Errors
-    /// [`RegisterError::File`], [`RegisterError::Storage`] and [`RegisterError::Version`].
+    /// [`RegisterError::File`], [`RegisterError::Storage`], [`RegisterError::Version`] and
+    /// [`RegisterError::BeingRestored`].
     pub fn open(path: &Path) -> Result<Self, RegisterError> {
+        let lock = Lock::shared(path).map_err(|cause| unlockable(path, cause))?;
         let writer = Writer::start(schema::open(path)?);
         let readers = Readers::start(|| schema::open_for_reading(path))?;
-        Ok(Self { writer, readers })
+        Ok(Self {
+            writer,
+            readers,
+            _lock: lock,
+        })
     }
 
     /// Runs `act` in a transaction that it shares with whatever else waits; durable when this
@@ -116,6 +142,17 @@ impl Register {
             Ok(())
         })
         .await
+    }
+}
+
+fn unlockable(path: &Path, cause: Unlockable) -> RegisterError {
+    let path = Arc::new(path.to_owned());
+    match cause {
+        Unlockable::Held => RegisterError::BeingRestored(path),
+        Unlockable::Failed(source) => RegisterError::Lock {
+            path,
+            source: Arc::new(source),
+        },
     }
 }
 

@@ -8,7 +8,7 @@ use obol_verifier_sdk::{IssuerKey, Operator, TrustStore, Validity, Verifier};
 use sha2::{Digest, Sha256};
 
 use crate::certificate::IssuerCertificate;
-use crate::register::Handle;
+use crate::register::{Handle, RestorePoint};
 
 /// A key that signs, and the same key as a terminal sees it.
 #[derive(Clone, Debug)]
@@ -105,10 +105,16 @@ impl Shards {
 
     /// The shard that signs for a subject: of the keys that may sign, the one whose hash with the
     /// subject is highest (rendezvous hashing), so that a key that comes or goes moves nobody else.
-    pub(crate) fn of_subject(&self, subject: Handle, now: UnixTime) -> Option<&Shard> {
+    pub(crate) fn of_subject(
+        &self,
+        subject: Handle,
+        now: UnixTime,
+        restored: Option<&RestorePoint>,
+    ) -> Option<&Shard> {
         self.signing
             .iter()
             .filter(|shard| self.signs(shard, now))
+            .filter(|shard| lets_sign(restored, shard.certificate.kid(), now))
             .max_by_key(|shard| weight(shard.certificate.kid(), subject))
     }
 
@@ -122,6 +128,10 @@ impl Shards {
         let entries = self.entries().collect();
         Ok(TrustBundle::new(now, now.plus(life_s), entries)?.encode())
     }
+}
+
+pub(crate) fn lets_sign(restored: Option<&RestorePoint>, kid: Kid, now: UnixTime) -> bool {
+    restored.is_none_or(|point| point.lets_sign(kid, now))
 }
 
 fn weight(kid: Kid, subject: Handle) -> [u8; 32] {

@@ -8,7 +8,7 @@ use std::{
 use miette::Diagnostic;
 use obol_console::FileError;
 use obol_credential::{Kid, UnixTime};
-use obol_issuer_client::{IssuerClient, PublishingClient};
+use obol_issuer_client::{BadIssuers, IssuerClient, PublishingClient};
 use obol_ledger::DayRuleOutOfRange;
 use obol_payment::channel::simulated_bank::{BankKey, BankKeyRefused};
 use obol_store::{Book, Books, Fault, OpenRefused, SqliteStore};
@@ -32,6 +32,9 @@ use crate::{
 const PEM_MAX: usize = 16 * 1024;
 /// How long an upload waits for the issuer when it names a key the platform lacks.
 const ASK_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long each issuer has to give its bundle: less than what an upload waits.
+const BUNDLE_DEADLINE: Duration = Duration::from_secs(4);
 
 /// Everything a request may need; one for the whole service.
 pub struct App {
@@ -63,6 +66,14 @@ pub enum StartError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Identity(#[from] IdentityError),
+    /// The issuers' names.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Issuers(#[from] BadIssuers),
+    /// The system gives no randomness.
+    #[error("the system gives no random bytes: {0}")]
+    #[diagnostic(help("check the operating system"))]
+    Random(String),
     /// The pinned root or the kept trust bundle.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -107,7 +118,9 @@ impl App {
     pub fn open(config: Config, clock: fn() -> u32) -> Result<Self, StartError> {
         let identity = Identity::load(&config.tls.certificate, &config.tls.key)?;
         let anchor = TrustAnchor::load(&config.tls.trust)?;
-        let issuer = IssuerClient::new(&config.issuer.url, &anchor, identity);
+        let mut seed = [0; 16];
+        getrandom::fill(&mut seed).map_err(|source| StartError::Random(source.to_string()))?;
+        let issuer = IssuerClient::new(&config.issuer.issuers, &anchor, identity, seed)?;
         let publishing = publishing(&config)?;
         let packs = FarePacks::publish(&config.fare_packs, config.fare_pack()?)?;
         let store = Self::books(&config)?;
@@ -148,13 +161,36 @@ impl App {
         Ok(Books::open(&config.database)?)
     }
 
-    /// Fetches the trust bundle from the issuer and believes it if the pinned root vouches for it.
+    /// Fetches each issuer's trust bundle and believes those that the pinned root vouches for. An
+    /// issuer that gives none is logged: its keys stay believed.
     ///
     /// # Errors
-    /// [`TrustError`]; what was believed before stays believed.
+    /// [`TrustError`] of the last issuer when none gave one.
     pub async fn refresh_trust(&self) -> Result<(), TrustError> {
-        let bytes = self.issuer.trust_bundle().await;
-        let bundle = self.trust.vouch(bytes.map_err(TrustError::Issuer)?)?;
+        let (mut believed, mut failed) = (false, None);
+        for (issuer, bytes) in self.issuer.within(BUNDLE_DEADLINE).trust_bundles().await {
+            let done = match bytes {
+                Ok(bytes) => self.believe(bytes).await,
+                Err(source) => Err(TrustError::Issuer { issuer, source }),
+            };
+            match done {
+                Ok(()) => believed = true,
+                Err(error) => failed = Some(error),
+            }
+        }
+        match failed {
+            Some(error) if !believed => Err(error),
+            Some(error) => {
+                let reason = obol_console::two_lines(&error.into());
+                warn!(reason, "an issuer's trust bundle was not refreshed");
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn believe(&self, bytes: Vec<u8>) -> Result<(), TrustError> {
+        let bundle = self.trust.vouch(bytes)?;
         // Durable before it is believed: a ride that is charged can be verified ever after.
         let (certificates, now) = (bundle.certificates.clone(), self.now());
         self.stored(move |store| store.keep_issuer_certificates(&certificates, now))

@@ -8,6 +8,7 @@ use std::{
 use miette::Diagnostic;
 use obol_console::{FileError, read_limited};
 use obol_fare::FarePack;
+use obol_issuer_client::IssuerAddress;
 use obol_ledger::Amount;
 use obol_log::LogKey;
 use obol_verifier_sdk::Operator;
@@ -84,8 +85,8 @@ pub struct TlsFiles {
 /// Where credentials come from.
 #[derive(Clone, Debug)]
 pub struct IssuerConfig {
-    /// `https://HOST:PORT`.
-    pub url: String,
+    /// Each issuer, by name and address.
+    pub issuers: Vec<IssuerAddress>,
     /// The pinned root certificate.
     pub root: PathBuf,
     /// The accepted trust bundle.

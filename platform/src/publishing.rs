@@ -23,7 +23,11 @@ pub enum Pushed {
 pub fn publishing(config: &Config) -> Result<PublishingClient, StartError> {
     let identity = Identity::load(&config.tls.certificate, &config.tls.key)?;
     let anchor = TrustAnchor::load(&config.tls.trust)?;
-    Ok(PublishingClient::new(&config.issuer.url, &anchor, identity))
+    Ok(PublishingClient::new(
+        &config.issuer.issuers,
+        &anchor,
+        identity,
+    ))
 }
 
 impl App {

@@ -107,10 +107,15 @@ pub enum TrustError {
         /// The broken rule.
         source: CertificateRefusal,
     },
-    /// The issuer gave no bundle.
-    #[error("no trust bundle from the issuer")]
+    /// An issuer gave no bundle.
+    #[error("no trust bundle from issuer {issuer}")]
     #[diagnostic(help("is the issuer up, and this service registered there?"))]
-    Issuer(#[source] IssuerClientError),
+    Issuer {
+        /// Its name.
+        issuer: String,
+        /// What it said.
+        source: IssuerClientError,
+    },
     /// The pinned root does not vouch for the bundle.
     #[error("the trust bundle is not believed: {0}")]
     #[diagnostic(help("compare the issuer's certificates with the pinned root"))]

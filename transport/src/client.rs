@@ -128,15 +128,27 @@ impl HttpsClient {
     /// # Errors
     /// [`TransportError`] when no whole reply came.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Reply, TransportError> {
+        self.send_within(request, REPLY_DEADLINE).await
+    }
+
+    /// As [`HttpsClient::send`], with another deadline than 30 s for the whole exchange.
+    ///
+    /// # Errors
+    /// [`TransportError`] when no whole reply came.
+    pub async fn send_within(
+        &self,
+        request: Request<Bytes>,
+        deadline: Duration,
+    ) -> Result<Reply, TransportError> {
         let url = request.uri().to_string();
         if request.uri().scheme() != Some(&Scheme::HTTPS) {
             return Err(TransportError::BadUrl { url });
         }
-        match timeout(REPLY_DEADLINE, self.exchange(&url, request)).await {
+        match timeout(deadline, self.exchange(&url, request)).await {
             Ok(reply) => reply,
             Err(_) => Err(TransportError::DeadlineExceeded {
                 url,
-                seconds: REPLY_DEADLINE.as_secs(),
+                seconds: deadline.as_secs_f64().ceil() as u64,
             }),
         }
     }

@@ -5,24 +5,26 @@ use obol_transport::http::Request;
 use obol_transport::http::header::{CONTENT_TYPE, IF_MATCH};
 use obol_transport::{Bytes, HttpsClient, Identity, TrustAnchor};
 
-use crate::IssuerClientError;
+use crate::{IssuerAddress, IssuerClientError};
 
-/// An issuer that stands for publishing the trust repository; cheap to clone. Issuers that publish
-/// together share what they are told, so any one of them will do.
+/// The issuers that stand for publishing the trust repository; cheap to clone. Issuers that publish
+/// together share what they are told, so any one of them will do: who does not answer or does not
+/// publish is passed over.
 #[derive(Clone, Debug)]
 pub struct PublishingClient {
     http: HttpsClient,
-    base: String,
+    bases: Vec<String>,
 }
 
 impl PublishingClient {
-    /// Talks to the issuer at `base` (`https://HOST:PORT`), which must show a certificate of
-    /// `anchor` and of the role `issuer`.
+    /// Talks to the first of these issuers, one at least, that publishes; each must show a
+    /// certificate of `anchor` and of the role `issuer`.
     #[must_use]
-    pub fn new(base: &str, anchor: &TrustAnchor, identity: Identity) -> Self {
+    pub fn new(issuers: &[IssuerAddress], anchor: &TrustAnchor, identity: Identity) -> Self {
         let http = HttpsClient::expecting("issuer", anchor, Some(identity));
-        let base = base.trim_end_matches('/').to_owned();
-        Self { http, base }
+        let base = |at: &IssuerAddress| at.url.trim_end_matches('/').to_owned();
+        let bases = issuers.iter().map(base).collect();
+        Self { http, bases }
     }
 
     /// Has the fare pack `pack`, by which `operator`'s rides are charged, published. A correction
@@ -38,13 +40,16 @@ impl PublishingClient {
         pack: &[u8],
         replaces: Option<&str>,
     ) -> Result<(), IssuerClientError> {
-        let url = format!("{}/v1/fare-packs/{operator}", self.base);
-        let mut request = Request::put(url).header(CONTENT_TYPE, "application/cbor");
-        if let Some(replaces) = replaces {
-            request = request.header(IF_MATCH, format!("\"{replaces}\""));
-        }
-        self.accepted(request.body(Bytes::copy_from_slice(pack)))
-            .await
+        let pack = Bytes::copy_from_slice(pack);
+        self.accepted(|base| {
+            let url = format!("{base}/v1/fare-packs/{operator}");
+            let mut request = Request::put(url).header(CONTENT_TYPE, "application/cbor");
+            if let Some(replaces) = replaces {
+                request = request.header(IF_MATCH, format!("\"{replaces}\""));
+            }
+            request.body(pack.clone())
+        })
+        .await
     }
 
     /// Has an issuer key blocked: terminals refuse what it signed, and its subjects get credentials
@@ -53,21 +58,37 @@ impl PublishingClient {
     /// # Errors
     /// [`IssuerClientError`]; refused with `not-publishing` or `key-unknown`.
     pub async fn suspend_key(&self, kid: Kid, reason: &str) -> Result<(), IssuerClientError> {
-        let url = format!("{}/v1/keys/{kid}/suspend", self.base);
-        let body = serde_json::json!({ "reason": reason }).to_string();
-        let request = Request::post(url).header(CONTENT_TYPE, "application/json");
-        self.accepted(request.body(Bytes::from(body))).await
+        let body = Bytes::from(serde_json::json!({ "reason": reason }).to_string());
+        self.accepted(|base| {
+            let url = format!("{base}/v1/keys/{kid}/suspend");
+            let request = Request::post(url).header(CONTENT_TYPE, "application/json");
+            request.body(body.clone())
+        })
+        .await
     }
 
     async fn accepted(
         &self,
-        request: Result<Request<Bytes>, obol_transport::http::Error>,
+        request: impl Fn(&str) -> Result<Request<Bytes>, obol_transport::http::Error>,
     ) -> Result<(), IssuerClientError> {
         let unsendable = |error| IssuerClientError::WrongReply(format!("no request: {error}"));
-        let reply = self.http.send(request.map_err(unsendable)?).await?;
-        reply
-            .success()
-            .map(drop)
-            .map_err(IssuerClientError::Refused)
+        let mut failed = IssuerClientError::Nobody("no issuer is configured".to_owned());
+        for base in &self.bases {
+            let request = request(base).map_err(unsendable)?;
+            match self.http.send(request).await {
+                Err(error) => failed = error.into(),
+                Ok(reply) => match reply.success() {
+                    Ok(_) => return Ok(()),
+                    Err(problem) if problem.status == 404 => {
+                        // One that is away may be the one that publishes.
+                        if !matches!(failed, IssuerClientError::Transport(_)) {
+                            failed = IssuerClientError::Refused(problem);
+                        }
+                    }
+                    Err(problem) => return Err(IssuerClientError::Refused(problem)),
+                },
+            }
+        }
+        Err(failed)
     }
 }

@@ -29,7 +29,8 @@ impl From<Problem> for Refusal {
 impl From<IssueRefused> for Refusal {
     fn from(refused: IssueRefused) -> Self {
         let retry_after_s = match refused {
-            IssueRefused::Overloaded { retry_after_s } => Some(retry_after_s),
+            IssueRefused::Overloaded { retry_after_s }
+            | IssueRefused::RestoredToday { retry_after_s, .. } => Some(retry_after_s),
             IssueRefused::InProgress | IssueRefused::Unavailable => Some(1),
             _ => None,
         };
@@ -54,6 +55,11 @@ impl From<ChangeRefused> for Refusal {
     fn from(refused: ChangeRefused) -> Self {
         match refused {
             ChangeRefused::Register(cause) => cause.into(),
+            ChangeRefused::Superseded(..) => {
+                let title = "A later command holds";
+                let detail = refused.to_string();
+                Problem::new(StatusCode::CONFLICT, "superseded", title, detail).into()
+            }
             ChangeRefused::Revoked(_) => {
                 let title = "What is revoked stays revoked";
                 let detail = refused.to_string();
@@ -112,6 +118,7 @@ impl IssueRefused {
             Self::UnknownClass(_) => (422, "There is no such class"),
             Self::OtherRequest => (422, "The idempotency key belongs to another request"),
             Self::Quota(_) => (429, "The quota is used up"),
+            Self::RestoredToday { .. } => (503, "The register was restored today"),
             Self::StatusListFull => (503, "The status list is full"),
             Self::KeyNotValid(_) => (503, "The signing key is not in force"),
             Self::Overloaded { .. } => (503, "Too much is waiting"),
@@ -140,6 +147,7 @@ impl IssueRefused {
             Self::UnknownClass(_) => "class-unknown",
             Self::OtherRequest => "idempotency-key-reused",
             Self::Quota(_) => "quota-exhausted",
+            Self::RestoredToday { .. } => "restored-today",
             Self::StatusListFull => "status-list-full",
             Self::KeyNotValid(_) => "issuer-key-not-valid",
             Self::Overloaded { .. } => "overloaded",

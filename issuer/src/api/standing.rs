@@ -34,7 +34,7 @@ macro_rules! commands {
                         content_type = "application/problem+json"),
                     (status = 403, description = "Not registered", body = ProblemReply,
                         content_type = "application/problem+json"),
-                    (status = 409, description = "Revoked for good", body = ProblemReply,
+                    (status = 409, description = "Revoked for good, or a later command holds", body = ProblemReply,
                         content_type = "application/problem+json"),
                     (status = 413, description = "Too large", body = ProblemReply,
                         content_type = "application/problem+json"),
@@ -87,6 +87,7 @@ async fn command(
     let change = Change {
         target,
         to,
+        number: asked.number,
         reason: asked.check().map_err(malformed)?,
         by: peer.uri,
         at: api.now(),

@@ -15,6 +15,8 @@ use crate::register::{CredentialRecord, Handle, Member, Standing, StandingRecord
 pub const BATCH_MAX: usize = 4096;
 /// An item of a batch at its longest, with what stands around it.
 pub(super) const ITEM_BYTES_MAX: usize = 480;
+/// What JSON carries without loss everywhere (RFC 8259 section 6).
+const NUMBER_MAX: u64 = (1 << 53) - 1;
 /// A command's reason, bytes.
 pub(super) const REASON_MAX: usize = 200;
 
@@ -111,6 +113,10 @@ pub(super) struct CommandRequest {
     /// For those who look later; no personal data.
     #[schema(min_length = 1, max_length = 200)]
     pub(super) reason: String,
+    /// Its place among the commands on this target, where the platform counts them: a lower one
+    /// that comes later is refused, so a copy that was delayed undoes nothing.
+    #[schema(minimum = 0, maximum = 9007199254740991_u64)]
+    pub(super) number: Option<u64>,
 }
 
 /// What holds for a passenger or a phone.
@@ -313,6 +319,9 @@ impl CommandRequest {
         let length = self.reason.len();
         if length == 0 || length > REASON_MAX {
             return Err(format!("reason has {length} bytes, not 1 to {REASON_MAX}"));
+        }
+        if self.number.is_some_and(|number| number > NUMBER_MAX) {
+            return Err(format!("number is above {NUMBER_MAX}"));
         }
         if self.reason.chars().any(char::is_control) {
             return Err("reason has a control character".to_owned());

@@ -12,6 +12,7 @@ use crate::admission::{Overloaded, Ticket};
 use crate::issuance::{Asked, IssueRefused, Proven, prove};
 use crate::register::{
     Batch, CANDIDATES, CredentialRecord, RequestKey, Reservation, ReserveRefused, Reserved,
+    RestorePoint,
 };
 
 /// Items that are reserved in one act, so that a large request does not keep the disk to itself.
@@ -87,7 +88,11 @@ impl Issuer {
         let fresh = self
             .recall(&request, &live, now, &mut results, &mut named)
             .await?;
+        if !fresh.is_empty() {
+            self.check_restored(now)?;
+        }
         let proven = prove_all(&request, fresh, &live, now, &mut results).await;
+        let proven = self.made_since_restore(proven, now, &mut results);
         self.reserve(&request, &live, proven, now, &mut results, &mut named)
             .await?;
         let keep = request.key.is_some();
@@ -122,6 +127,26 @@ impl Issuer {
         Ok(fresh)
     }
 
+    /// A proof of before the restore may be of a request that is forgotten.
+    fn made_since_restore(
+        &self,
+        mut proven: Vec<(usize, Proven)>,
+        now: UnixTime,
+        results: &mut [Issued],
+    ) -> Vec<(usize, Proven)> {
+        if let Some(point) = &self.restored {
+            proven.retain(|(place, proven)| {
+                let made = proven.made();
+                let fresh = point.lets_in(made);
+                if !fresh {
+                    results[*place] = Err(IssueRefused::Stale { made, now });
+                }
+                fresh
+            });
+        }
+        proven
+    }
+
     async fn reserve(
         &self,
         request: &Request,
@@ -133,7 +158,7 @@ impl Issuer {
     ) -> Result<(), IssueRefused> {
         let mut items = Vec::with_capacity(proven.len());
         for (place, proven) in proven {
-            match reservation(live, place, &proven, now) {
+            match reservation(live, place, &proven, now, self.restored.as_ref()) {
                 Ok(reservation) => items.push((place, proven, reservation)),
                 Err(refused) => results[place] = Err(refused),
             }
@@ -309,8 +334,9 @@ fn reservation(
     place: usize,
     proven: &Proven,
     now: UnixTime,
+    restored: Option<&RestorePoint>,
 ) -> Result<Reservation, IssueRefused> {
-    let shard = live.shards.of_subject(proven.subject(), now);
+    let shard = live.shards.of_subject(proven.subject(), now, restored);
     let shard = shard.ok_or_else(|| IssueRefused::KeyNotValid("of any shard".to_owned()))?;
     // A credential does not outlive the certificate of the key that signed it.
     let certificate = &shard.certificate;

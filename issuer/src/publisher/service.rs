@@ -1,17 +1,21 @@
 //! The publisher beside the service: stands for election, gathers, publishes.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use obol_credential::UnixTime;
 use obol_kms_client::{KmsClient, SpkiId};
+use tokio::sync::Mutex;
 use tracing::{error, info};
 
+use super::denials::{Denials, read_denials};
 use super::{
     Elected, Election, Inputs, KmsSigner, OnlineKeys, OnlineRole, PublishError, Publisher,
     StandFailed, TICK, publish_while_elected,
 };
 use crate::issuer::Issuer;
+use crate::register::DeniedIndexes;
 
 /// Where a publisher reads and writes, and with which keys it signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,18 +34,27 @@ pub struct Settings {
 /// otherwise. Never ends; to be aborted.
 pub async fn run(issuer: Arc<Issuer>, settings: Settings, clock: fn() -> u32) {
     let mut said = String::new();
+    let denials = Arc::new(Mutex::new(Denials::default()));
     loop {
         match begin(&issuer, &settings).await {
             Ok(Some((elected, mut publisher))) => {
                 info!(repository = %settings.repository.display(), "this process publishes");
                 let wake = || issuer.something_to_publish();
-                let gather = |now| gather(Arc::clone(&issuer), now);
+                let gather = |now| {
+                    let (issuer, denials) = (Arc::clone(&issuer), Arc::clone(&denials));
+                    gather(issuer, settings.state.clone(), now, denials)
+                };
                 publish_while_elected(&mut publisher, clock, wake, gather).await;
                 drop(elected);
             }
-            // What was blocked at another issuer is blocked here.
+            // What was blocked at another issuer is blocked here, and the one who publishes reads
+            // what this one denies.
             Ok(None) => {
                 if let Err(cause) = issuer.shared_state().await {
+                    say(&mut said, &cause);
+                }
+                let now = UnixTime(clock());
+                if let Err(cause) = share(&issuer, &settings.state, now, &denials).await {
                     say(&mut said, &cause);
                 }
             }
@@ -83,9 +96,32 @@ async fn begin(issuer: &Issuer, settings: &Settings) -> Result<Begun, StandFaile
     Ok(Some((elected, publisher)))
 }
 
-async fn gather(issuer: Arc<Issuer>, now: UnixTime) -> Result<Inputs, PublishError> {
-    let (kids, size) = issuer.listed_keys();
+/// Leaves what this issuer denies where all of them look.
+async fn share(
+    issuer: &Issuer,
+    state: &Path,
+    now: UnixTime,
+    denials: &Mutex<Denials>,
+) -> Result<Vec<DeniedIndexes>, PublishError> {
     let denied = issuer.register().denied_indexes(now).await?;
+    denials
+        .lock()
+        .await
+        .write(state, &issuer.signing_kids(), &denied)?;
+    Ok(denied)
+}
+
+async fn gather(
+    issuer: Arc<Issuer>,
+    state: PathBuf,
+    now: UnixTime,
+    denials: Arc<Mutex<Denials>>,
+) -> Result<Inputs, PublishError> {
+    let (kids, size) = issuer.listed_keys();
+    let mut denied = share(&issuer, &state, now, &denials).await?;
+    let own: BTreeSet<_> = denied.iter().map(|list| (list.kid, list.epoch)).collect();
+    let others = read_denials(&state)?.into_iter();
+    denied.extend(others.filter(|list| !own.contains(&(list.kid, list.epoch))));
     let (suspended, packs) = issuer.shared_state().await?;
     let mut inputs = Inputs::new(&kids, size, denied, now).suspending(suspended);
     for (operator, bytes) in packs {

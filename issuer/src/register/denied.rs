@@ -31,6 +31,8 @@ UNION
 SELECT i.kid, i.epoch, i.status_index
 FROM standing s JOIN issued i ON i.device = s.handle AND i.expires_at > ?1
 WHERE s.kind = 1 AND s.state <> 0
+UNION
+SELECT kid, epoch, status_index FROM carried WHERE epoch >= ?2
 ";
 
 /// Walks the primary key from shard to shard instead of over every credential.
@@ -61,7 +63,8 @@ fn denied(connection: &Connection, now: UnixTime) -> Result<Vec<DeniedIndexes>, 
         lists.insert(list, Vec::new());
     }
     let mut statement = connection.prepare_cached(DENIED)?;
-    let mut rows = statement.query([live_from.0])?;
+    let oldest = live_from.minus(LIFE_MAX_S).0 / STATUS_EPOCH_S;
+    let mut rows = statement.query([live_from.0, oldest])?;
     while let Some(row) = rows.next()? {
         let list = (row.get(0)?, row.get(1)?);
         lists.entry(list).or_default().push(row.get(2)?);

@@ -53,6 +53,7 @@ DELETE FROM request WHERE id IN (SELECT id FROM request WHERE made_at < ?1 LIMIT
     most = most.max(deleted);
     if most < ROUND as usize {
         connection.execute("DELETE FROM usage WHERE day < ?1", [day])?;
+        connection.execute("DELETE FROM carried WHERE epoch < ?1", [day])?;
         Ok(Purged::Everything)
     } else {
         Ok(Purged::Some)

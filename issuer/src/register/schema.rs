@@ -9,10 +9,10 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::RegisterError;
 
-const BUSY_DEADLINE: Duration = Duration::from_secs(5);
+pub(super) const BUSY_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Each step brings a file from the version of its place to the next.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "
 CREATE TABLE issued (
     kid          BLOB    NOT NULL CHECK (length(kid) = 4),
@@ -100,6 +100,28 @@ CREATE TABLE member (
     revoked_at  INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX member_by_identity ON member (identity);
+",
+    "
+CREATE TABLE restoration (
+    number INTEGER PRIMARY KEY,
+    at     INTEGER NOT NULL,
+    backup BLOB    NOT NULL CHECK (length(backup) = 32)
+) STRICT;
+
+CREATE TABLE fresh_key (
+    restoration INTEGER NOT NULL REFERENCES restoration (number),
+    kid         BLOB    NOT NULL CHECK (length(kid) = 4),
+    PRIMARY KEY (restoration, kid)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE carried (
+    kid          BLOB    NOT NULL CHECK (length(kid) = 4),
+    epoch        INTEGER NOT NULL,
+    status_index INTEGER NOT NULL,
+    PRIMARY KEY (kid, epoch, status_index)
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE standing ADD COLUMN number INTEGER;
 ",
 ];
 

@@ -125,6 +125,8 @@ pub struct Change {
     pub by: String,
     /// When.
     pub at: UnixTime,
+    /// Its place among the client's commands on this target, where it counts them.
+    pub number: Option<u64>,
 }
 
 /// Why a standing was not changed.
@@ -133,6 +135,9 @@ pub enum ChangeRefused {
     /// Nothing leads back from revoked.
     #[error("the {} is revoked for good", .0.kind())]
     Revoked(Target),
+    /// A command of a higher number came before.
+    #[error("command {0} comes after command {1}, which holds")]
+    Superseded(u64, u64),
     /// The register failed.
     #[error(transparent)]
     Register(#[from] RegisterError),
@@ -171,12 +176,32 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 ON CONFLICT (kind, handle) DO UPDATE SET state = excluded.state, reason = excluded.reason,
     changed_by = excluded.changed_by, changed_at = excluded.changed_at
 ";
+    const COUNT: &str = "UPDATE standing SET number = ?3 WHERE kind = ?1 AND handle = ?2";
     const NOTE: &str = "
 INSERT INTO standing_change (kind, handle, state, reason, changed_by, changed_at)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 ";
+    let (kind, handle) = (change.target.number(), change.target.handle().0);
+    if let (Some(number), Some(last)) = (change.number, last_number(connection, change.target)?)
+        && number < last
+    {
+        return Err(ChangeRefused::Superseded(number, last));
+    }
+    let count = |connection: &Connection| -> Result<(), ChangeRefused> {
+        if let Some(number) = change.number {
+            // More than an i64 nobody counts to.
+            let number = i64::try_from(number).unwrap_or(i64::MAX);
+            connection
+                .prepare_cached(COUNT)?
+                .execute(params![kind, handle, number])?;
+        }
+        Ok(())
+    };
     match find(connection, change.target)? {
-        Some(held) if held.standing == change.to => return Ok(held),
+        Some(held) if held.standing == change.to => {
+            count(connection)?;
+            return Ok(held);
+        }
         Some(held) if held.standing == Standing::Revoked => {
             return Err(ChangeRefused::Revoked(change.target));
         }
@@ -192,6 +217,7 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6)
             change.at.0,
         ])?;
     }
+    count(connection)?;
     Ok(StandingRecord {
         standing: change.to,
         reason: change.reason,
@@ -208,6 +234,17 @@ pub(super) fn of(connection: &Connection, target: Target) -> Result<Standing, Re
         })
         .optional()?;
     number.map_or(Ok(Standing::Active), Standing::of_number)
+}
+
+fn last_number(connection: &Connection, target: Target) -> Result<Option<u64>, RegisterError> {
+    const SELECT: &str = "SELECT number FROM standing WHERE kind = ?1 AND handle = ?2";
+    let number: Option<Option<i64>> = connection
+        .prepare_cached(SELECT)?
+        .query_row(params![target.number(), target.handle().0], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    Ok(number.flatten().map(i64::unsigned_abs))
 }
 
 fn find(connection: &Connection, target: Target) -> Result<Option<StandingRecord>, RegisterError> {

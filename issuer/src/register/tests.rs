@@ -55,6 +55,7 @@ fn change(target: Target, to: Standing) -> Change {
         target,
         to,
         reason: "phone stolen".to_owned(),
+        number: None,
         by: "obol://platform/main".to_owned(),
         at: NOW,
     }
@@ -135,7 +136,7 @@ async fn the_registers_files_are_their_owners_alone() {
         .unwrap()
         .map(|file| file.unwrap().metadata().unwrap().permissions().mode() & 0o777)
         .collect();
-    assert_eq!(files, [0o600; 3], "the database and its two companions");
+    assert_eq!(files, [0o600; 4], "the database and its three companions");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

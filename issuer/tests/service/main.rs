@@ -4,10 +4,13 @@
 
 mod daemon;
 mod enrolment;
+mod faults;
+mod fleet;
 mod process;
 mod publishing;
 mod repeats;
 mod standing;
+mod store;
 mod terminal;
 mod wide;
 mod world;
@@ -15,11 +18,11 @@ mod world;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use obol_credential::{Credential, UnixTime};
 use obol_issuer::StartError;
-use obol_issuer_client::{IssuerClient, IssuerClientError};
+use obol_issuer_client::IssuerClientError;
 use obol_transport::{Bytes, HttpsClient, Problem};
 use obol_trust::TrustBundle;
 use p384::ecdsa::signature::Verifier;
-use world::{NOW, Phone, SUBJECT, World};
+use world::{NOW, Phone, Platform, SUBJECT, World};
 
 const DAY: u32 = 86_400;
 
@@ -146,7 +149,7 @@ async fn a_valid_certificate_that_is_not_registered_gets_nothing() {
     let anchor = world.anchor();
     let same_name = world.identity("other", "obol://platform/main");
     let bare = HttpsClient::new(&anchor, Some(same_name.clone()));
-    let client = IssuerClient::new(&base, &anchor, same_name);
+    let client = Platform::of(&base, &anchor, same_name);
     let proof = Phone::new(1).proof(SUBJECT, NOW);
     assert_eq!(
         code_of(client.sign_credential(&SUBJECT, 1, &proof).await),
@@ -163,7 +166,7 @@ async fn a_terminal_gets_the_bundle_and_no_credential() {
     let terminal = world.identity("terminal", "obol://terminal/bus-7");
     let config = world.config(&[("obol://terminal/bus-7", &terminal)]);
     let base = world.start(config).await.unwrap();
-    let client = IssuerClient::new(&base, &world.anchor(), terminal);
+    let client = Platform::of(&base, &world.anchor(), terminal);
     let proof = Phone::new(1).proof(SUBJECT, NOW);
     assert_eq!(
         code_of(client.sign_credential(&SUBJECT, 1, &proof).await),
@@ -235,8 +238,12 @@ async fn a_daemon_that_is_gone_is_a_503_with_nothing_of_the_inside_in_it() {
         .sign_credential(&SUBJECT, 1, &proof)
         .await
         .unwrap_err();
-    let IssuerClientError::Refused(problem) = refused else {
+    // It stands in the register, so it may yet be signed.
+    let IssuerClientError::Unsettled { cause, .. } = refused else {
         panic!("{refused:?}")
+    };
+    let IssuerClientError::Refused(problem) = &*cause else {
+        panic!("{cause:?}")
     };
     assert_eq!(
         (problem.status.as_u16(), problem.code.as_ref()),

@@ -61,6 +61,12 @@ impl Service {
         Caller { base, http }
     }
 
+    /// In order.
+    pub(crate) async fn stop(self) {
+        self.signal("-TERM");
+        assert_eq!(self.ended().await, Some(0));
+    }
+
     fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args([name, &pid]).status().unwrap();

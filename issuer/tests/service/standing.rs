@@ -106,6 +106,27 @@ async fn a_renewal_is_for_the_same_subject_phone_and_class() {
 }
 
 #[tokio::test]
+async fn a_command_of_a_lower_number_that_comes_late_undoes_nothing() {
+    let world = World::new();
+    let caller = world.with_caller().await;
+    let give = async |verb: &str, number: u64, status: u16| {
+        let path = format!("/v1/subjects/{}/{verb}", subject());
+        let body = json!({ "reason": "lost phone", "number": number });
+        json_of(&caller.post(&path, &[], &body).await, status)
+    };
+    give("resume", 1, 200).await;
+    assert_eq!(give("suspend", 2, 200).await["standing"], "suspended");
+    // The same command again is no harm, the one before it would be.
+    give("suspend", 2, 200).await;
+    assert_eq!(give("resume", 1, 409).await["code"], "superseded");
+    assert_eq!(give("resume", 3, 200).await["standing"], "active");
+    assert_eq!(
+        give("suspend", 1 << 53, 400).await["code"],
+        "malformed-request"
+    );
+}
+
+#[tokio::test]
 async fn a_command_without_a_reason_or_on_no_handle_is_refused() {
     let world = World::new();
     let caller = world.with_caller().await;

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use axum::middleware;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use obol_credential::possession::{self, Possession};
 use obol_credential::{DeviceKey, UnixTime};
 use obol_issuer::{Config, Issuer, StartError, router};
-use obol_issuer_client::IssuerClient;
+use obol_issuer_client::{Ask, Issued, IssuerAddress, IssuerClient, IssuerClientError, RequestKey};
 use obol_transport::http::Request;
 use obol_transport::{
     Bytes, ClientAuth, HttpsClient, Identity, Reply, TransportError, TrustAnchor, new_identity,
@@ -25,6 +27,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use crate::daemon;
+use crate::faults::{self, Faults};
 
 pub(crate) const NOW: u32 = 1_800_000_000;
 pub(crate) const SUBJECT: [u8; 16] = [0x5a; 16];
@@ -36,13 +39,22 @@ const SCOPE: &[u8] = b"\x30\x0d\x0c\x08city-bus\x02\x01\x06";
 
 pub(crate) struct World {
     folder: TempDir,
-    access: CertifiedIssuer<'static, KeyPair>,
+    access: Arc<CertifiedIssuer<'static, KeyPair>>,
     issuer_key: KeyPair,
     daemon_gone: daemon::Gone,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::of(Arc::new(ca()))
+    }
+
+    /// Another issuer of the same deployment, with a key of its own.
+    pub(crate) fn beside(&self) -> Self {
+        Self::of(Arc::clone(&self.access))
+    }
+
+    fn of(access: Arc<CertifiedIssuer<'static, KeyPair>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let issuer_key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
         let daemon_gone = daemon::serve(
@@ -51,7 +63,7 @@ impl World {
         );
         let world = Self {
             folder,
-            access: ca(),
+            access,
             issuer_key,
             daemon_gone,
         };
@@ -96,6 +108,12 @@ impl World {
         self.write("issuer.pem", &certificate);
     }
 
+    pub(crate) fn kid(&self) -> obol_credential::Kid {
+        use rcgen::PublicKeyData;
+        let spki = self.issuer_key.subject_public_key_info();
+        obol_kms_client::SpkiId::of(&spki).kid()
+    }
+
     pub(crate) fn issuer_point(&self) -> Vec<u8> {
         self.issuer_key.public_key_raw().to_vec()
     }
@@ -109,7 +127,7 @@ impl World {
         let request = CertificateSigningRequestParams::from_pem(&made.request_pem).unwrap();
         self.write(
             &format!("{name}.pem"),
-            &request.signed_by(&self.access).unwrap().pem(),
+            &request.signed_by(&*self.access).unwrap().pem(),
         );
         self.write(&format!("{name}.key"), &made.key_pem);
         let (certificate, key) = (format!("{name}.pem"), format!("{name}.key"));
@@ -181,17 +199,41 @@ impl World {
     }
 
     pub(crate) async fn start(&self, config: Config) -> Result<String, StartError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.start_at(listener, config, Arc::default()).await
+    }
+
+    /// The same register on the day after [`NOW`].
+    pub(crate) async fn start_tomorrow(&self, config: Config) -> String {
+        const TOMORROW: u32 = (NOW / 86_400 + 1) * 86_400;
+        let issuer = Issuer::start(&config, UnixTime(TOMORROW)).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let router = router(Arc::new(issuer), || TOMORROW);
+        self.serve_at(listener, &config, router)
+    }
+
+    /// On this listener, with these faults before it.
+    pub(crate) async fn start_at(
+        &self,
+        listener: TcpListener,
+        config: Config,
+        faults: Arc<Faults>,
+    ) -> Result<String, StartError> {
         let issuer = Arc::new(Issuer::start(&config, UnixTime(NOW)).await?);
         let router = router(issuer, || NOW);
+        let router = router.layer(middleware::from_fn_with_state(faults, faults::apply));
+        Ok(self.serve_at(listener, &config, router))
+    }
+
+    fn serve_at(&self, listener: TcpListener, config: &Config, router: axum::Router) -> String {
         let identity = Identity::load(&config.tls.certificate, &config.tls.key).unwrap();
         let tls = server_config(identity, ClientAuth::Required(self.anchor()));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!(
             "https://localhost:{}",
             listener.local_addr().unwrap().port()
         );
         tokio::spawn(serve(listener, tls, router, std::future::pending()));
-        Ok(base)
+        base
     }
 
     /// A running service, and its registered platform with any request it likes.
@@ -208,13 +250,53 @@ impl World {
     }
 
     /// A running service and its registered platform.
-    pub(crate) async fn with_platform(&self) -> (String, IssuerClient) {
+    pub(crate) async fn with_platform(&self) -> (String, Platform) {
         let platform = self.identity("platform", "obol://platform/main");
         let config = self.config(&[("obol://platform/main", &platform)]);
         let base = self.start(config).await.unwrap();
-        let client = IssuerClient::new(&base, &self.anchor(), platform);
+        let client = Platform::of(&base, &self.anchor(), platform);
         (base, client)
     }
+}
+
+/// The shipped client of one issuer.
+pub(crate) struct Platform(IssuerClient);
+
+impl Platform {
+    pub(crate) fn of(base: &str, anchor: &TrustAnchor, identity: Identity) -> Self {
+        let issuer = IssuerAddress {
+            name: "main".to_owned(),
+            url: base.to_owned(),
+        };
+        let client = IssuerClient::new(&[issuer], anchor, identity, [0; 16]).unwrap();
+        Self(client.within(Duration::from_secs(5)))
+    }
+
+    pub(crate) async fn sign_credential(
+        &self,
+        subject: &[u8; 16],
+        class: u8,
+        possession: &[u8],
+    ) -> Result<Issued, IssuerClientError> {
+        let ask = Ask {
+            subject: *subject,
+            device: None,
+            class,
+            possession: possession.to_vec(),
+        };
+        self.0.sign(fresh_key(), &ask).await
+    }
+
+    pub(crate) async fn trust_bundle(&self) -> Result<Vec<u8>, IssuerClientError> {
+        self.0.trust_bundles().await.remove(0).1
+    }
+}
+
+/// A request's name that no other has.
+pub(crate) fn fresh_key() -> RequestKey {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).unwrap();
+    RequestKey::new(random)
 }
 
 /// A client that is no shipped one.

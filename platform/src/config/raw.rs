@@ -1,11 +1,14 @@
 //! The configuration as it stands in the file, and the way to the checked one.
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use data_encoding::HEXLOWER;
+use obol_credential::is_name;
+use obol_issuer_client::{ISSUERS_MAX, IssuerAddress};
 use obol_ledger::{Amount, DayRule};
 use obol_log::LogKey;
 use obol_transport::Peer;
@@ -14,6 +17,8 @@ use serde::Deserialize;
 
 use super::{BankConfig, Config, ConfigError, IssuerConfig, TlsFiles, WitnessConfig, WitnessedLog};
 
+/// The name of an issuer that has no other beside it.
+const ONLY_ISSUER: &str = "main";
 const CLASS_MAX: u8 = 31;
 const FLOOR_MAX_MINOR: i64 = 100_000;
 
@@ -49,9 +54,18 @@ struct RawTls {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawIssuer {
-    url: String,
+    url: Option<String>,
+    #[serde(default)]
+    nodes: Vec<RawNode>,
     root: PathBuf,
     bundle: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawNode {
+    name: String,
+    url: String,
 }
 
 #[derive(Deserialize)]
@@ -106,7 +120,7 @@ impl Raw {
                 trust: at(tls.trust),
             },
             issuer: IssuerConfig {
-                url: https("issuer.url", issuer.url)?,
+                issuers: issuers(issuer.url, issuer.nodes)?,
                 root: at(issuer.root),
                 bundle: at(issuer.bundle),
             },
@@ -178,6 +192,32 @@ impl RawLog {
                 .ok_or_else(|| value("witness.logs.spki", self.spki, "64 characters of 0-9 a-f"))?,
         })
     }
+}
+
+/// One issuer by its address alone, or each by name and address.
+fn issuers(url: Option<String>, nodes: Vec<RawNode>) -> Result<Vec<IssuerAddress>, ConfigError> {
+    const ONE_FORM: &str = "either issuer.url or one to 16 [[issuer.nodes]]";
+    let nodes = match (url, nodes.len()) {
+        (Some(url), 0) => {
+            let url = https("issuer.url", url)?;
+            let name = ONLY_ISSUER.to_owned();
+            return Ok(vec![IssuerAddress { name, url }]);
+        }
+        (None, 1..=ISSUERS_MAX) => nodes,
+        (None, count) => return Err(value("issuer", format!("{count} nodes"), ONE_FORM)),
+        (Some(url), _) => return Err(value("issuer", format!("{url} and nodes"), ONE_FORM)),
+    };
+    let mut names = BTreeSet::new();
+    let mut issuers = Vec::with_capacity(nodes.len());
+    for RawNode { name, url } in nodes {
+        if !is_name(&name) || !names.insert(name.clone()) {
+            let expected = "a name of its own: 1 to 32 characters of a-z 0-9 -";
+            return Err(value("issuer.nodes.name", name, expected));
+        }
+        let url = https("issuer.nodes.url", url)?;
+        issuers.push(IssuerAddress { name, url });
+    }
+    Ok(issuers)
 }
 
 fn https(key: &'static str, url: String) -> Result<String, ConfigError> {
@@ -308,6 +348,33 @@ mod tests {
                 &spki[2..]
             )
         );
+    }
+
+    const NODES: &str = "[[issuer.nodes]]\nname = \"north\"\nurl = \"https://localhost:8443\"\n\
+                         [[issuer.nodes]]\nname = \"south\"\nurl = \"https://localhost:8543\"\n";
+
+    fn with_nodes(nodes: &str) -> Result<Config, ConfigError> {
+        let url = "url = \"https://localhost:8443\"\n";
+        let (before, after) = MANUAL.split_once(url).unwrap();
+        let (files, rest) = after.split_once("\n\n").unwrap();
+        parse(&format!("{before}{files}\n{nodes}{rest}"))
+    }
+
+    #[test]
+    fn an_issuer_is_an_address_or_a_list_of_names_with_addresses() {
+        let one = parse(MANUAL).unwrap().issuer.issuers;
+        assert_eq!((one.len(), one[0].name.as_str()), (1, "main"));
+        let two = with_nodes(NODES).unwrap().issuer.issuers;
+        assert_eq!((two.len(), two[1].name.as_str()), (2, "south"));
+        assert_eq!(two[1].url, "https://localhost:8543");
+        let twice = with_nodes(&NODES.replace("north", "south")).unwrap_err();
+        assert_eq!(
+            twice.to_string(),
+            "issuer.nodes.name is south, not a name of its own: 1 to 32 characters of a-z 0-9 -"
+        );
+        let none = with_nodes("").unwrap_err();
+        let expected = "not either issuer.url or one to 16 [[issuer.nodes]]";
+        assert_eq!(none.to_string(), format!("issuer is 0 nodes, {expected}"));
     }
 
     #[test]

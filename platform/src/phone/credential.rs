@@ -11,13 +11,13 @@ use axum::{
 use data_encoding::BASE64URL_NOPAD;
 use obol_account::{AccountNumber, Passenger};
 use obol_credential::Credential;
-use obol_issuer_client::{Issued, IssuerClientError};
+use obol_issuer_client::{Ask, Issued, IssuerClientError, RequestKey};
 use obol_store::{AuthoriseIssueRefused, BindRefused};
 use obol_transport::{Bytes, Problem};
 
 use super::{
     admission::{admit, passenger},
-    parse, unprocessable, wire,
+    parse, random, unprocessable, wire,
 };
 use crate::app::{App, internal};
 
@@ -62,11 +62,14 @@ async fn sign_and_bind(
     app.stored(move |store| store.authorise_issue(number, floor, now))
         .await
         .map_err(|error| error.problem(not_authorised))?;
-    let issued = app
-        .issuer
-        .sign_credential(&passenger.subject.0, app.config.class, &possession)
-        .await
-        .map_err(not_issued)?;
+    let ask = Ask {
+        subject: passenger.subject.0,
+        device: None,
+        class: app.config.class,
+        possession,
+    };
+    let key = RequestKey::new(random()?);
+    let issued = app.issuer.sign(key, &ask).await.map_err(not_issued)?;
     bind(&app, &issued, number).await?;
     Ok(issued)
 }
