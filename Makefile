@@ -7,7 +7,7 @@ SDK = obol-credential obol-tap obol-trust obol-fare obol-verifier-sdk obol-pos-s
 PYTHON = .venv/bin/python
 KRYOPTIC = $(CURDIR)/target/kryoptic/release/libkryoptic_pkcs11.so
 
-.PHONY: install dist demo test test-long bench fuzz setup-demo setup-test check unit e2e interop package kryoptic modules
+.PHONY: install dist demo test test-long bench fuzz setup-demo setup-test check unit e2e interop package kryoptic tough modules
 
 demo: setup-demo
 	cargo build --locked --workspace --bins
@@ -23,7 +23,7 @@ check:
 	cargo build --locked --quiet --manifest-path tests/no-std/Cargo.toml --target-dir target/no-std
 	cargo deny --offline check bans licenses sources
 
-unit: .venv kryoptic
+unit: .venv kryoptic tough
 	cargo build --locked --workspace --bins
 	cargo nextest run --locked --workspace --no-fail-fast
 	OBOL_TEST_MODULE=$(KRYOPTIC) cargo nextest run --locked --workspace --no-fail-fast \
@@ -33,6 +33,10 @@ unit: .venv kryoptic
 # A second PKCS#11 module, from the crates' registry and outside the workspace.
 kryoptic:
 	cargo build --locked --release --quiet --manifest-path tests/kryoptic/Cargo.toml --target-dir target/kryoptic
+
+# The TUF client of another house, to follow our repositories; outside the workspace.
+tough:
+	cargo build --locked --quiet --manifest-path tests/tough/Cargo.toml --target-dir target/tough
 
 # Runs the key management's tests on each module and writes what came of it into README.md.
 modules: setup-test kryoptic

@@ -114,6 +114,8 @@ targets! {
     Cheap registry::officers_statement,
     Dear registry::officers_approval,
     Dear registry::officers_roster,
+    Dear registry::rotation_plan,
+    Dear registry::rotation_fleet,
     Dear registry::registry_backup,
     Dear ceremony::ceremony_plan,
     Dear ceremony::ceremony_transcript,

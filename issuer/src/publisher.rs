@@ -279,6 +279,7 @@ impl<S: RoleSigner> Publisher<S> {
             && before.content.targets == targets
             && now < before.at.plus(ROLE_RENEW_S)
         {
+            self.keep(role, before.content.head.version, &before.bytes)?;
             return Ok(before.clone());
         }
         let last = before.as_ref().map(|before| before.content.head.version);
@@ -294,6 +295,12 @@ impl<S: RoleSigner> Publisher<S> {
         Ok(Published { content, bytes, at })
     }
 
+    /// What is still good lies in the folder, also when somebody has lost or damaged the folder.
+    fn keep(&self, role: OnlineRole, version: u32, bytes: &[u8]) -> Result<(), PublishError> {
+        let name = format!("{version}.{}.json", role.name());
+        Ok(self.folder.write_once(&Folder::metadata(&name), bytes)?)
+    }
+
     async fn snapshot(
         &mut self,
         meta: BTreeMap<String, Meta>,
@@ -304,6 +311,11 @@ impl<S: RoleSigner> Publisher<S> {
             && before.content.meta == meta
             && now < before.at.plus(ROLE_RENEW_S)
         {
+            self.keep(
+                OnlineRole::Snapshot,
+                before.content.head.version,
+                &before.bytes,
+            )?;
             return Ok(before.clone());
         }
         let role = OnlineRole::Snapshot;
@@ -328,6 +340,8 @@ impl<S: RoleSigner> Publisher<S> {
             && before.content.snapshot == meta
             && now < before.at.plus(TIMESTAMP_RENEW_S)
         {
+            let name = Folder::metadata("timestamp.json");
+            self.folder.write_once(&name, &before.bytes)?;
             return Ok(Outcome::UpToDate);
         }
         let role = OnlineRole::Timestamp;

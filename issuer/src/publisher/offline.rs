@@ -69,7 +69,7 @@ pub enum OfflineError {
 }
 
 /// The officers' folder: `root/N.root.json`, `targets/N.targets.json` and `emergency/N.targets.json`,
-/// `files/VERSION/PATH` or `files/PATH`.
+/// `files/SHA256` or `files/PATH`.
 #[derive(Clone, Debug)]
 pub struct Offline {
     path: PathBuf,

@@ -5,3 +5,4 @@
 mod clients;
 mod officers;
 mod publishing;
+mod tough;

@@ -14,6 +14,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P384_SHA384, SigningKey as _, date_time_ymd,
 };
+use std::sync::Arc;
 
 /// `SEQUENCE { "metro", 2^32 - 1 }`.
 const SCOPE: &[u8] = &[
@@ -26,6 +27,7 @@ pub(crate) struct Issuing {
     pub(crate) root_pem: String,
     certificate: Vec<u8>,
     key: KeyPair,
+    authority: Arc<Issuer<'static, KeyPair>>,
 }
 
 impl Issuing {
@@ -37,6 +39,18 @@ impl Issuing {
         root.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let root_certificate = root.self_signed(&root_key).unwrap();
 
+        let (authority, pem) = (Issuer::new(root, root_key), root_certificate.pem());
+        let root = Root::from_certificate(root_certificate.der()).unwrap();
+        Self::under(root, pem, Arc::new(authority))
+    }
+
+    /// Another key below the same root.
+    pub(crate) fn next_shard(&self) -> Self {
+        let authority = Arc::clone(&self.authority);
+        Self::under(self.root.clone(), self.root_pem.clone(), authority)
+    }
+
+    fn under(root: Root, root_pem: String, authority: Arc<Issuer<'static, KeyPair>>) -> Self {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
         let mut issuer = CertificateParams::default();
         issuer.distinguished_name.push(DnType::CommonName, "issuer");
@@ -53,14 +67,13 @@ impl Issuing {
         );
         usage.set_criticality(true);
         issuer.custom_extensions = vec![scope, usage];
-        let certificate = issuer
-            .signed_by(&key, &Issuer::new(root, root_key))
-            .unwrap();
+        let certificate = issuer.signed_by(&key, &authority).unwrap();
         Self {
-            root: Root::from_certificate(root_certificate.der()).unwrap(),
-            root_pem: root_certificate.pem(),
+            root,
+            root_pem,
             certificate: certificate.der().to_vec(),
             key,
+            authority,
         }
     }
 

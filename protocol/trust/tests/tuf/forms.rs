@@ -126,6 +126,88 @@ fn every_member_of_every_role_of_another_kind_is_refused() {
     }
 }
 
+/// `json` as text, with the member at `path` standing there twice, one behind the other.
+fn doubled(json: &Json, path: Option<&[String]>) -> String {
+    let below = |name: &str| match path {
+        Some([first, rest @ ..]) if first == name && !rest.is_empty() => Some(rest),
+        _ => None,
+    };
+    let text = |value: &Json| String::from_utf8(value.to_text()).unwrap();
+    match json {
+        Json::Object(members) => {
+            let member = |(name, value): (&String, &Json)| {
+                let one = format!(
+                    "{}:{}",
+                    text(&Json::text(name)),
+                    doubled(value, below(name))
+                );
+                let twice = path.is_some_and(|path| *path == [name.clone()]);
+                if twice { format!("{one},{one}") } else { one }
+            };
+            let members: Vec<_> = members.iter().map(member).collect();
+            format!("{{{}}}", members.join(","))
+        }
+        Json::List(items) => {
+            let item = |(index, value): (usize, &Json)| doubled(value, below(&index.to_string()));
+            let items: Vec<_> = items.iter().enumerate().map(item).collect();
+            format!("[{}]", items.join(","))
+        }
+        value => text(value),
+    }
+}
+
+#[test]
+fn every_member_of_every_role_that_stands_twice_is_refused() {
+    for (role, json, _) in roles() {
+        assert_eq!(
+            Json::parse(doubled(&json, None).as_bytes(), 1 << 20),
+            Ok(json.clone())
+        );
+        let mut paths = Vec::new();
+        members(&json, &[], &mut paths);
+        for path in &paths {
+            let text = doubled(&json, Some(path));
+            let error = Json::parse(text.as_bytes(), 1 << 20)
+                .unwrap_err()
+                .to_string();
+            let expected = format!("{:?} is there twice", path.last().unwrap());
+            assert!(error.contains(&expected), "{role} {path:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn every_member_of_every_role_that_is_huge_is_refused() {
+    let long = "a".repeat(1 << 16);
+    let many = Json::List(vec![Json::Null; 1 << 12]);
+    let crowd = (0..1 << 12).map(|number| (format!("{number}"), Json::Null));
+    let huge = [
+        Json::Text(long.clone()),
+        Json::Whole(i64::MAX),
+        Json::Whole(i64::MIN),
+        many,
+        Json::Object(crowd.collect()),
+        Json::object([(long.as_str(), Json::Null)]),
+    ];
+    for (role, json, read) in roles() {
+        let mut paths = Vec::new();
+        members(&json, &[], &mut paths);
+        for path in &paths {
+            for (number, value) in huge.iter().enumerate() {
+                let name = number == 0 && path.last().unwrap() == "name";
+                // Any length and any time are numbers that fit; what they name is never fetched.
+                let length = number == 1 && path.last().unwrap() == "length";
+                let taken = read(&with(&json, path, Some(value))).is_ok();
+                assert_eq!(
+                    taken,
+                    name || length,
+                    "{role} {path:?} as huge value {number}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn numbers_out_of_range_are_refused() {
     for (role, json, read) in roles() {
