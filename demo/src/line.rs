@@ -1,6 +1,9 @@
 //! The line itself, step by step. Each step demands what it claims.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use obol_console::unix_now;
 use obol_world::{
@@ -10,6 +13,8 @@ use obol_world::{
 use crate::{DemoError, steps::Steps};
 
 const FARE_MINOR: u64 = 200;
+/// That so many fall to one of two shards happens once in a million times.
+const RIDERS_MAX: u32 = 20;
 const BUSES: [&str; 2] = ["bus-1", "bus-2"];
 
 /// Rides through everything once; the services still run when it returns.
@@ -18,14 +23,16 @@ pub(crate) fn ride(mut world: World, steps: &mut Steps) -> Result<World, DemoErr
     keys_and_services(world_ref, steps)?;
     let ada = world_ref.passenger("ada");
     money(world_ref, steps, &ada)?;
-    steps.step("the key daemon's log is copied", world_ref, |w| {
-        w.wait_for_checkpoint(1)?;
-        w.copy_log("audit-before")
+    let copied = steps.step("the key daemon's log is copied", world_ref, |w| {
+        w.wait_for_witness(1)?;
+        w.copy_log("audit-before")?;
+        w.entries_of_log("audit-before")
     })?;
     first_ride(world_ref, steps, &ada)?;
     rides_offline(world_ref, steps, &ada)?;
     books(world_ref, steps, &ada)?;
-    audit(world_ref, steps)?;
+    audit(world_ref, steps, copied)?;
+    revocations(world_ref, steps, &ada)?;
     steps.say(&format!(
         "The whole line held in {:.1} s.",
         steps.elapsed().as_secs_f64()
@@ -35,11 +42,6 @@ pub(crate) fn ride(mut world: World, steps: &mut Steps) -> Result<World, DemoErr
 
 fn keys_and_services(world: &mut World, steps: &mut Steps) -> Result<(), DemoError> {
     ceremonies(world, steps)?;
-    steps.step(
-        "two of the officers let the issuer's and the audit log's key sign",
-        world,
-        |w| w.make_registry(),
-    )?;
     steps.step("issuer and platform have identities", world, |w| {
         w.certify_services()
     })?;
@@ -53,9 +55,21 @@ fn keys_and_services(world: &mut World, steps: &mut Steps) -> Result<(), DemoErr
         world,
         World::start_online,
     )?;
-    steps.step("both buses have trust bundle and fare pack", world, |w| {
-        BUSES.iter().try_for_each(|bus| w.terminal(bus).sync())
-    })
+    steps.step(
+        "a static server gives away what the issuer publishes",
+        world,
+        World::start_mirror,
+    )?;
+    steps.step(
+        "both buses follow it: issuer keys, who is denied, the platform's fares",
+        world,
+        |w| {
+            let buses = BUSES.iter();
+            buses
+                .map(|bus| w.terminal(bus))
+                .try_for_each(|bus| bus.sync_until_fares())
+        },
+    )
 }
 
 /// The hierarchy's keys, as people make them.
@@ -67,7 +81,7 @@ fn ceremonies(world: &mut World, steps: &mut Steps) -> Result<(), DemoError> {
         |w| w.make_people(),
     )?;
     let sites = steps.step(
-        "offline: a token whose PIN is in three shares; online: two tokens",
+        "offline: five tokens, the root's PIN in three shares; online: two",
         world,
         |w| {
             let rehearsals: Vec<_> = Ceremony::all().map(Ceremony::name).collect();
@@ -88,14 +102,32 @@ fn ceremonies(world: &mut World, steps: &mut Steps) -> Result<(), DemoError> {
         "the access CA's key asks online, is certified offline, installed online",
         &Ceremony::ACCESS_CA,
     )?;
-    hold("the issuer's key goes the same way", &Ceremony::ISSUER)?;
-    let (audit, root) = steps.step(
-        "an auditor's one command finds every bundle good",
+    hold(
+        "two issuer keys, a shard each, go the same way",
+        &Ceremony::ISSUERS,
+    )?;
+    hold(
+        "offline: each officer's key for the trust repository, and that of its targets",
+        &Ceremony::TRUST_KEYS,
+    )?;
+    steps.step(
+        "two of the officers let shards, audit log and repository's online keys sign",
         world,
         |w| {
             w.hand_out_certificates()?;
-            Ok((w.audit_ceremonies(&sites)?, w.read_aloud("root.pem")?))
+            w.make_registry()?;
+            w.make_trust_keys()
         },
+    )?;
+    steps.step(
+        "offline: officers sign the repository's root, and targets for three periods",
+        world,
+        |w| w.sign_trust(&sites),
+    )?;
+    let (audit, root) = steps.step(
+        "an auditor's one command finds every bundle good",
+        world,
+        |w| Ok((w.audit_ceremonies(&sites)?, w.read_aloud("root.pem")?)),
     )?;
     tell(steps, &sites, &audit, &root);
     Ok(())
@@ -107,6 +139,7 @@ fn tell(steps: &Steps, sites: &Sites, audit: &Audit, root: &str) {
         bundles,
         steps: done,
         carried,
+        drafts,
         exceptions,
         officers,
     } = audit;
@@ -117,7 +150,8 @@ fn tell(steps: &Steps, sites: &Sites, audit: &Audit, root: &str) {
     };
     steps.say(&format!(
         "     {bundles} bundles, {done} steps, each rehearsed and approved by two of {};\n     \
-         {carried} files that they read, each made in another of them; exceptions: {exceptions}",
+         {carried} files that they read were made in others, {drafts} were drafts to sign; \
+         exceptions: {exceptions}",
         officers.join(", ")
     ));
     let root = root.trim_end().replace("\n  ", "\n       ");
@@ -243,8 +277,8 @@ fn books(world: &mut World, steps: &mut Steps, ada: &Passenger) -> Result<(), De
     Ok(())
 }
 
-/// One more signature, which a copy of the log from before it does not have.
-fn audit(world: &mut World, steps: &mut Steps) -> Result<(), DemoError> {
+/// One more signature, which a copy of the log from before it, with `copied` entries, does not have.
+fn audit(world: &mut World, steps: &mut Steps, copied: u64) -> Result<(), DemoError> {
     steps.say("What the key daemon has signed");
     steps.step("Bob has a credential signed", world, |w| {
         let bob = w.passenger("bob");
@@ -258,7 +292,7 @@ fn audit(world: &mut World, steps: &mut Steps) -> Result<(), DemoError> {
     steps.step(
         "the platform has cosigned the daemon's audit log as its witness",
         world,
-        |w| w.wait_for_witness(2),
+        |w| w.wait_for_witness(copied + 1),
     )?;
     steps.step("every byte of the log is as it was signed", world, |w| {
         let ran = w.verify_log("audit")?;
@@ -269,6 +303,90 @@ fn audit(world: &mut World, steps: &mut Steps) -> Result<(), DemoError> {
         let found = ran.code == 1 && ran.stderr.contains("the log was rolled back");
         demand(found, || ran.unexpected().to_string())
     })
+}
+
+/// A rider and a shard are blocked while buses are online, and phones get over it.
+fn revocations(world: &mut World, steps: &mut Steps, ada: &Passenger) -> Result<(), DemoError> {
+    steps.say("Blocked");
+    let (eve, account) = steps.step("Eve has a credential, and bus-1 takes it", world, |w| {
+        let eve = w.passenger("eve");
+        let account = eve.begin()?;
+        granted(&w.terminal("bus-1").scan(&eve.show("before.png")?)?, 2)?;
+        Ok((eve, account))
+    })?;
+    let took = steps.step(
+        "Eve is revoked, and bus-1 refuses her: DENIED",
+        world,
+        |w| {
+            let bus = w.terminal("bus-1");
+            let before = (Instant::now(), bus.sync_version()?);
+            w.revoke_passenger(account)?;
+            bus.refuses_within(|| eve.show("denied.png"), "DENIED", before)
+        },
+    )?;
+    tell_how_long(steps, took);
+    let (other, shard) = steps.step(
+        "Ada, and a rider whose credential is of the other shard",
+        world,
+        |w| {
+            ada.refresh()?;
+            let shard = ada.shard()?;
+            Ok((rider_of_another_shard(w, &shard)?, shard))
+        },
+    )?;
+    let took = steps.step(
+        "Ada's shard is blocked, and bus-2 refuses her: KEY_SUSPENDED",
+        world,
+        |w| {
+            let bus = w.terminal("bus-2");
+            let before = (Instant::now(), bus.sync_version()?);
+            w.suspend_key(&shard)?;
+            bus.refuses_within(|| ada.show("blocked.png"), "KEY_SUSPENDED", before)
+        },
+    )?;
+    tell_how_long(steps, took);
+    let words = steps.step("the bus tells her what to do", world, |w| {
+        let bus = w.terminal("bus-2");
+        let say = |language| bus.explain("KEY_SUSPENDED", language);
+        Ok([say("en")?, say("zh-CN")?])
+    })?;
+    words
+        .iter()
+        .for_each(|words| steps.say(&format!("     {words}")));
+    steps.step("the rider of the other shard rides on bus-2", world, |w| {
+        granted(&w.terminal("bus-2").scan(&other.show("other.png")?)?, 2)
+    })?;
+    steps.step(
+        "Ada's phone is online: a credential of the other shard, and she rides",
+        world,
+        |w| {
+            ada.refresh()?;
+            let renewed = ada.shard()?;
+            demand(renewed != shard, || format!("shard {renewed} again"))?;
+            granted(&w.terminal("bus-2").scan(&ada.show("again.png")?)?, 3)
+        },
+    )
+}
+
+fn tell_how_long(steps: &Steps, took: Duration) {
+    let took = took.as_secs_f64();
+    steps.say(&format!(
+        "     {took:.2} s from the operator's command to the refusal at the gate"
+    ));
+}
+
+/// The hash of a passenger's handle chooses the shard: riders enrol until one falls to another.
+fn rider_of_another_shard(world: &World, shard: &str) -> Result<Passenger, WorldError> {
+    for number in 1..=RIDERS_MAX {
+        let rider = world.passenger(&format!("rider-{number}"));
+        rider.begin()?;
+        if rider.shard()? != shard {
+            return Ok(rider);
+        }
+    }
+    Err(WorldError::new(format!(
+        "{RIDERS_MAX} riders fell to shard {shard}"
+    )))
 }
 
 fn granted(scan: &Scan, at: u64) -> Result<(), WorldError> {

@@ -3,6 +3,7 @@
 mod books;
 mod fares;
 mod lists;
+mod riders;
 mod tariffs;
 
 use std::{
@@ -103,6 +104,8 @@ enum Command {
     /// The fare pack that terminals charge by.
     #[command(subcommand)]
     FarePack(fares::FarePack),
+    /// Have every credential of a passenger denied for good; terminals refuse them seconds later.
+    Revoke(riders::Revoke),
     /// Have an issuer key blocked: terminals refuse what it signed, phones get credentials of other
     /// keys. Only the issuer's own operators lift that.
     SuspendKey(fares::SuspendKey),
@@ -140,6 +143,7 @@ async fn main() -> ExitCode {
         Command::Rejected(options) => lists::rejected(&options),
         Command::Reexamine { config } => books::reexamine(&config),
         Command::FarePack(command) => fares::fare_pack(&command).await,
+        Command::Revoke(command) => riders::revoke(&command).await,
         Command::SuspendKey(command) => fares::suspend_key(&command).await,
         Command::Tariff(options) => tariffs::tariff(&options),
         Command::Receipts(options) => lists::receipts(&options),

@@ -47,7 +47,7 @@ fn english(code: RefusalCode) -> (&'static str, &'static str) {
         ),
         Code::KeySuspended => (
             "The key behind this credential is blocked.",
-            "Go online with the phone: it gets a credential of another key.",
+            "Open the app while online: it gets a credential of another key.",
         ),
         Code::OutOfScope => (
             "The credential is not good for this operator or this class of rider.",
@@ -129,7 +129,10 @@ fn chinese(code: RefusalCode) -> (&'static str, &'static str) {
             "终端不认识签发该凭证的密钥。",
             "请运行 `sync`；若仍不行，请手机联网更新凭证。",
         ),
-        Code::KeySuspended => ("签发该凭证的密钥已停用。", "请手机联网，应用会换领新凭证。"),
+        Code::KeySuspended => (
+            "签发该凭证的密钥已停用。",
+            "请联网打开应用，应用会换领新凭证。",
+        ),
         Code::OutOfScope => (
             "该凭证不适用于本运营商或本乘客类别。",
             "请出示本运营商的凭证。",

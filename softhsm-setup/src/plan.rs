@@ -11,7 +11,7 @@ use crate::failure::SetupError;
 /// Largest plan, in bytes.
 const PLAN_MAX: usize = 16 * 1024;
 /// Most tokens of one plan.
-const TOKENS_MAX: usize = 16;
+const TOKENS_MAX: usize = 32;
 /// PKCS#11 labels hold 32 bytes.
 const NAME_MAX: usize = 32;
 
@@ -77,7 +77,7 @@ mod tests {
             1
         );
         for (plan, reason) in [
-            ("tokens = []", "0 tokens, wanted 1 to 16"),
+            ("tokens = []", "0 tokens, wanted 1 to 32"),
             (
                 "tokens = [{ name = 'Root' }]",
                 "name \"Root\" is not 1 to 32 of a-z, 0-9 and -",

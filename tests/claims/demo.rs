@@ -136,7 +136,7 @@ fn the_demo_holds_from_start_to_end() {
         .lines()
         .filter(|line| line.starts_with("  ok "))
         .collect();
-    assert!(steps.len() >= 24, "{stderr}");
+    assert!(steps.len() >= 36, "{stderr}");
     assert!(
         steps.iter().all(|step| step.contains(" s  ")),
         "each step has its time: {stderr}"
@@ -162,6 +162,44 @@ fn the_demo_holds_from_start_to_end() {
     assert_eq!(last(statement), ["closing", "balance", "46.00"]);
     assert_eq!(last(trial.trim_end()), ["total", "54.00", "54.00", "0.00"]);
     nothing_runs(folder.path());
+}
+
+#[test]
+fn a_rider_and_a_shard_are_refused_seconds_after_the_command_and_others_ride() {
+    let (_turn, folder) = (Turn::take(), TempDir::new().unwrap());
+    let (_, stderr) = held(&once(folder.path()));
+    let measured = "s from the operator's command to the refusal at the gate";
+    for (step, what) in [
+        ("Eve is revoked, and bus-1 refuses her: DENIED", measured),
+        (
+            "Ada's shard is blocked, and bus-2 refuses her: KEY_SUSPENDED",
+            measured,
+        ),
+        ("the bus tells her what to do", "Open the app while online"),
+        ("the bus tells her what to do", "请联网打开应用"),
+    ] {
+        let after = stderr
+            .split(step)
+            .nth(1)
+            .unwrap_or_else(|| panic!("no {step}: {stderr}"));
+        let after = after.split("  ok ").next().unwrap();
+        assert!(after.contains(what), "{step}: {after}");
+    }
+    // What terminals believe was signed by officers' keys and by those of the online token.
+    let path = |name: &str| folder.path().join(name);
+    for name in [
+        "officers/root/1.root.json",
+        "officers/targets/3.targets.json",
+        "repository/metadata/timestamp.json",
+        "bus-1/trust/accepted-set",
+        "bus-2/trust/accepted-set",
+    ] {
+        assert!(path(name).exists(), "{name}");
+    }
+    let suspended = fs::read_to_string(path("publisher/suspended")).unwrap();
+    assert_eq!(suspended.lines().count(), 1, "{suspended}");
+    assert!(!path("bus-1/trust-bundle.cbor").exists());
+    assert!(!path("bus-1/fare-pack.cbor").exists());
 }
 
 #[test]
@@ -247,7 +285,7 @@ fn a_folder_that_no_demo_made_is_left_alone() {
 #[test]
 fn a_busy_port_picks_another() {
     let (_turn, folder) = (Turn::take(), TempDir::new().unwrap());
-    let usual = [8443, 8444, 8445, 8446];
+    let usual = [8443, 8444, 8445, 8446, 8447];
     // Whoever holds a usual port already makes it as busy as this test would.
     let _busy = usual.map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
     held(&once(folder.path()));

@@ -54,8 +54,17 @@ enum Command {
         #[arg(long, value_name = "URL", group = "how")]
         renew: Option<String>,
     },
-    /// Fetch the trust bundle from the issuer and the fare pack from the platform
-    Sync,
+    /// Fetch what the terminal believes and charges by: from the trust repository where one is
+    /// configured, else the trust bundle from the issuer and the fare pack from the platform
+    Sync {
+        /// Go on until interrupted: again after each pause, and after a failure with growing ones
+        #[arg(long)]
+        keep: bool,
+        /// Seconds between updates that went well, 1 to 3600
+        #[arg(long, requires = "keep", default_value_t = sync::EVERY_S,
+            value_parser = clap::value_parser!(u32).range(1..=3600))]
+        every: u32,
+    },
     /// Take the boarding code in a picture of a QR code
     Scan {
         /// A PNG of at most 8 MiB and 16 million pixels
@@ -147,7 +156,8 @@ fn execute(command: &Command, folder: &Folder, format: Format) -> miette::Result
             let file = invitation.as_deref().expect("clap demands one of the two");
             enrol::enrol(folder, file, format)
         }
-        Command::Sync => sync::sync(folder, format),
+        Command::Sync { keep: true, every } => sync::keep(folder, *every, format),
+        Command::Sync { keep: false, .. } => sync::sync(folder, format),
         Command::Scan { picture } => scan::picture(folder, picture, format),
         Command::Type => scan::typed(folder, std::io::stdin().lock(), format),
         Command::Serve { port } => serve::serve(folder, *port, format),

@@ -1,6 +1,8 @@
+use std::{thread, time::Duration};
+
 use miette::Diagnostic;
-use obol_console::{Mode, Outcome, replace_atomically, unix_now};
-use obol_pos_sdk::{FarePack, Provisioning, Repository, Trust, TrustRefused, UnixTime};
+use obol_console::{Mode, Outcome, replace_atomically, two_lines, unix_now};
+use obol_pos_sdk::{Backoff, FarePack, Provisioning, Repository, Trust, TrustRefused, UnixTime};
 use obol_transport::{HttpsClient, Problem, Reply};
 use serde::Serialize;
 use thiserror::Error;
@@ -8,10 +10,14 @@ use thiserror::Error;
 use crate::{
     clock,
     folder::{Folder, credentials},
+    identity::NoRandomness,
     say::{self, Format},
     trust,
     upload::runtime,
 };
+
+/// Seconds between updates: a revocation has reached a bus that is online within two of them.
+pub(crate) const EVERY_S: u32 = 60;
 
 /// Why what was fetched was not taken. What the terminal has stays in use.
 #[derive(Debug, Error, Diagnostic)]
@@ -45,6 +51,26 @@ struct Synced {
     expires_at: u32,
     pack: String,
     currency: String,
+}
+
+/// Updates again and again until it is interrupted. After a failure it pauses, longer each time; what
+/// it says of it goes to standard error, and what the terminal has stays in use.
+pub(crate) fn keep(folder: &Folder, every_s: u32, format: Format) -> miette::Result<Outcome> {
+    let mut backoff = Backoff::default();
+    loop {
+        let pause = match sync(folder, format) {
+            Ok(_) => {
+                backoff.reset();
+                Duration::from_secs(every_s.into())
+            }
+            Err(report) => {
+                eprintln!("{}", two_lines(&report));
+                let random = getrandom::u32().map_err(NoRandomness)?;
+                backoff.after_failure(random)
+            }
+        };
+        thread::sleep(pause);
+    }
 }
 
 /// Fetches the trust bundle and the fare pack. Each is accepted before it is stored, and stored

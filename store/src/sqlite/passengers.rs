@@ -159,6 +159,16 @@ impl Books {
         })
     }
 
+    /// Who has an account; `None` when nobody does.
+    ///
+    /// # Errors
+    /// [`Fault`] when storage fails.
+    pub fn passenger(&self, number: AccountNumber) -> Result<Option<Passenger>, Fault> {
+        self.read("finding a passenger", |transaction| {
+            find_by_number(transaction, number)
+        })
+    }
+
     /// Who sent the request; `None` when its key was never enrolled.
     ///
     /// # Errors

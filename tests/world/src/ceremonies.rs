@@ -12,6 +12,33 @@ use crate::{
     world::OPERATOR,
 };
 
+type Changes = &'static [(&'static str, &'static str)];
+
+const SHARD_2: Changes = &[
+    ("issuer-1", "issuer-2"),
+    ("issuer 1", "issuer 2"),
+    ("Issuer 1", "Issuer 2"),
+];
+const TUF_ALICE: Changes = &[
+    ("tuf-targets.csr", "tuf-alice.csr"),
+    ("\"targets\"", "\"tuf-alice\""),
+    ("tuf-targets", "tuf-root-alice"),
+    ("TUF targets", "TUF root alice"),
+];
+const TUF_BOB: Changes = &[
+    ("tuf-targets.csr", "tuf-bob.csr"),
+    ("\"targets\"", "\"tuf-bob\""),
+    ("tuf-targets", "tuf-root-bob"),
+    ("TUF targets", "TUF root bob"),
+];
+const TUF_CAROL: Changes = &[
+    ("tuf-targets.csr", "tuf-carol.csr"),
+    ("\"targets\"", "\"tuf-carol\""),
+    ("tuf-targets", "tuf-root-carol"),
+    ("TUF targets", "TUF root carol"),
+];
+const BY_BOB: Changes = &[("alice", "bob")];
+
 /// Where papers and bundles of all ceremonies are.
 const FOLDER: &str = "ceremonies";
 
@@ -20,6 +47,8 @@ const FOLDER: &str = "ceremonies";
 pub struct Ceremony {
     name: &'static str,
     template: &'static str,
+    /// What is written otherwise than in the shipped plan: another shard, another officer.
+    changes: Changes,
     site: Site,
     token: &'static str,
     inputs: &'static [&'static str],
@@ -32,6 +61,7 @@ impl Ceremony {
     pub const ROOT: [Ceremony; 1] = [Ceremony {
         name: "root-generation",
         template: include_str!("../../../policies/ceremonies/root-generation.toml"),
+        changes: &[],
         site: Site::Offline,
         token: "root",
         inputs: &[],
@@ -43,6 +73,7 @@ impl Ceremony {
         Ceremony {
             name: "access-key-request",
             template: include_str!("../../../policies/ceremonies/access-key-request.toml"),
+            changes: &[],
             site: Site::Online,
             token: "access",
             inputs: &[],
@@ -51,6 +82,7 @@ impl Ceremony {
         Ceremony {
             name: "access-ca",
             template: include_str!("../../../policies/ceremonies/access-ca.toml"),
+            changes: &[],
             site: Site::Offline,
             token: "root",
             inputs: &["root.pem", "access.csr"],
@@ -59,6 +91,7 @@ impl Ceremony {
         Ceremony {
             name: "access-install",
             template: include_str!("../../../policies/ceremonies/access-install.toml"),
+            changes: &[],
             site: Site::Online,
             token: "access",
             inputs: &["access.csr", "access.pem", "root.pem"],
@@ -66,11 +99,12 @@ impl Ceremony {
         },
     ];
 
-    /// The issuer's key, the same way.
-    pub const ISSUER: [Ceremony; 3] = [
+    /// The issuer's keys, one a shard, the same way.
+    pub const ISSUERS: [Ceremony; 6] = [
         Ceremony {
             name: "issuer-key-request",
             template: include_str!("../../../policies/ceremonies/issuer-key-request.toml"),
+            changes: &[],
             site: Site::Online,
             token: "issuer",
             inputs: &[],
@@ -79,6 +113,7 @@ impl Ceremony {
         Ceremony {
             name: "issuer-certificate",
             template: include_str!("../../../policies/ceremonies/issuer-certificate.toml"),
+            changes: &[],
             site: Site::Offline,
             token: "root",
             inputs: &["root.pem", "issuer-1.csr"],
@@ -87,16 +122,121 @@ impl Ceremony {
         Ceremony {
             name: "issuer-install",
             template: include_str!("../../../policies/ceremonies/issuer-install.toml"),
+            changes: &[],
             site: Site::Online,
             token: "issuer",
             inputs: &["issuer-1.csr", "issuer-1.pem", "root.pem"],
             officers: ["bob", "carol"],
         },
+        Ceremony {
+            name: "issuer-2-key-request",
+            template: include_str!("../../../policies/ceremonies/issuer-key-request.toml"),
+            changes: SHARD_2,
+            site: Site::Online,
+            token: "issuer",
+            inputs: &[],
+            officers: ["bob", "carol"],
+        },
+        Ceremony {
+            name: "issuer-2-certificate",
+            template: include_str!("../../../policies/ceremonies/issuer-certificate.toml"),
+            changes: SHARD_2,
+            site: Site::Offline,
+            token: "root",
+            inputs: &["root.pem", "issuer-2.csr"],
+            officers: ["alice", "carol"],
+        },
+        Ceremony {
+            name: "issuer-2-install",
+            template: include_str!("../../../policies/ceremonies/issuer-install.toml"),
+            changes: SHARD_2,
+            site: Site::Online,
+            token: "issuer",
+            inputs: &["issuer-2.csr", "issuer-2.pem", "root.pem"],
+            officers: ["bob", "carol"],
+        },
+    ];
+
+    /// Keys of the trust repository that are offline: three officers' and that of targets.
+    pub const TRUST_KEYS: [Ceremony; 4] = [
+        Ceremony {
+            name: "tuf-alice-key",
+            template: include_str!("../../../policies/ceremonies/tuf-key-request.toml"),
+            changes: TUF_ALICE,
+            site: Site::Offline,
+            token: "tuf-alice",
+            inputs: &[],
+            officers: ["alice", "bob"],
+        },
+        Ceremony {
+            name: "tuf-bob-key",
+            template: include_str!("../../../policies/ceremonies/tuf-key-request.toml"),
+            changes: TUF_BOB,
+            site: Site::Offline,
+            token: "tuf-bob",
+            inputs: &[],
+            officers: ["bob", "carol"],
+        },
+        Ceremony {
+            name: "tuf-carol-key",
+            template: include_str!("../../../policies/ceremonies/tuf-key-request.toml"),
+            changes: TUF_CAROL,
+            site: Site::Offline,
+            token: "tuf-carol",
+            inputs: &[],
+            officers: ["carol", "alice"],
+        },
+        Ceremony {
+            name: "tuf-targets-key",
+            template: include_str!("../../../policies/ceremonies/tuf-key-request.toml"),
+            changes: &[],
+            site: Site::Offline,
+            token: "targets",
+            inputs: &[],
+            officers: ["alice", "bob"],
+        },
+    ];
+
+    /// What those keys sign: the root by two officers, targets for three periods ahead.
+    pub const TRUST: [Ceremony; 3] = [
+        Ceremony {
+            name: "tuf-root-alice",
+            template: include_str!("../../../policies/ceremonies/tuf-root.toml"),
+            changes: &[],
+            site: Site::Offline,
+            token: "tuf-alice",
+            inputs: &["root-1.json"],
+            officers: ["alice", "bob"],
+        },
+        Ceremony {
+            name: "tuf-root-bob",
+            template: include_str!("../../../policies/ceremonies/tuf-root.toml"),
+            changes: BY_BOB,
+            site: Site::Offline,
+            token: "tuf-bob",
+            inputs: &["root-1.json"],
+            officers: ["bob", "carol"],
+        },
+        Ceremony {
+            name: "tuf-targets",
+            template: include_str!("../../../policies/ceremonies/tuf-targets.toml"),
+            changes: &[],
+            site: Site::Offline,
+            token: "targets",
+            inputs: &["targets-1.json", "targets-2.json", "targets-3.json"],
+            officers: ["alice", "carol"],
+        },
     ];
 
     /// Each of them, in the order in which they are held.
     pub fn all() -> impl Iterator<Item = &'static Ceremony> {
-        let groups = [&Self::ROOT[..], &Self::ACCESS_CA, &Self::ISSUER];
+        let groups = [
+            &Self::ROOT[..],
+            &Self::ACCESS_CA,
+            &Self::ISSUERS,
+            &Self::TRUST_KEYS,
+            &Self::TRUST,
+        ];
         groups.into_iter().flatten()
     }
 
@@ -120,7 +260,9 @@ impl Ceremony {
     fn plan_of_operator(&self) -> String {
         let capital = OPERATOR[..1].to_uppercase() + &OPERATOR[1..];
         let plan = self.template.replace("linea", OPERATOR);
-        plan.replace("Linea", &capital)
+        let plan = plan.replace("Linea", &capital);
+        let changes = self.changes.iter();
+        changes.fold(plan, |plan, (from, to)| plan.replace(from, to))
     }
 }
 
@@ -133,6 +275,8 @@ pub struct Audit {
     pub steps: usize,
     /// Files that they were given, each made in one of them.
     pub carried: usize,
+    /// Files that they were given to sign, which no ceremony has made.
+    pub drafts: usize,
     /// What did not go as planned.
     pub exceptions: usize,
     /// Who approved.
@@ -150,6 +294,7 @@ struct Said {
 
 #[derive(Deserialize)]
 struct Input {
+    name: String,
     made_in: Option<String>,
 }
 
@@ -176,7 +321,7 @@ impl World {
         self.keep_outputs(ceremony)
     }
 
-    /// Lets everybody have the three certificates that the ceremonies made.
+    /// Lets everybody have the certificates that the ceremonies made.
     ///
     /// # Errors
     /// When one is not there.
@@ -185,6 +330,7 @@ impl World {
             ("root.pem", "root.pem"),
             ("access-installed.pem", "access.pem"),
             ("issuer-1-installed.pem", "issuer.pem"),
+            ("issuer-2-installed.pem", "issuer-2.pem"),
         ];
         for (made, known) in made {
             self.copy(&Site::Online.file(made), known)?;
@@ -196,8 +342,8 @@ impl World {
     /// aloud.
     ///
     /// # Errors
-    /// When one does not hold, or has read a file that none of them made: the error has the
-    /// command's words.
+    /// When one does not hold, or has read a file that none of them made and that is no draft of
+    /// what it signs: the error has the command's words.
     pub fn audit_ceremonies(&self, sites: &Sites) -> Result<Audit, WorldError> {
         let bundles: Vec<_> = Ceremony::all().map(Ceremony::bundle).collect();
         let mut verify = vec!["ceremony", "verify", "--json", "--roster", &sites.roster];
@@ -206,12 +352,16 @@ impl World {
         let mut audit = Audit::default();
         for line in ran.stdout.lines() {
             let said: Said = serde_json::from_str(line).map_err(|_| ran.unexpected())?;
-            if said.inputs.iter().any(|input| input.made_in.is_none()) {
+            let unmade = said.inputs.iter().filter(|input| input.made_in.is_none());
+            let drafts = unmade.clone().filter(|input| input.name.ends_with(".json"));
+            if unmade.count() != drafts.clone().count() {
                 return Err(ran.unexpected());
             }
+            let drafts = drafts.count();
             audit.bundles += 1;
             audit.steps += said.steps.len();
-            audit.carried += said.inputs.len();
+            audit.carried += said.inputs.len() - drafts;
+            audit.drafts += drafts;
             audit.exceptions += said.exceptions.len();
             audit.officers.extend(said.approved_by);
         }
@@ -229,7 +379,7 @@ impl World {
     }
 
     /// Carries a file from the other site; both read its hash aloud.
-    fn carry(&self, file: &str, to: Site) -> Result<(), WorldError> {
+    pub(crate) fn carry(&self, file: &str, to: Site) -> Result<(), WorldError> {
         let from = match to {
             Site::Online => Site::Offline,
             _ => Site::Online,
@@ -318,11 +468,11 @@ impl World {
         let shares = format!("{token}={}", site.file("root.shares.toml"));
         let mut run = vec!["ceremony", "run", &plan, "--rehearsal", &rehearsal];
         run.extend(["--token", &named, "--out", &bundle]);
-        if *site == Site::Offline {
+        if *token == "root" {
             run.extend(["--shares", &shares]);
         }
         run.extend(approvals.iter().map(String::as_str));
-        let typed = format!("{}yes\n{}", sites.pin(*site), self.initials(ceremony)?);
+        let typed = format!("{}yes\n{}", sites.pin(token), self.initials(ceremony)?);
         self.among_people(*site, ceremony, &run, &typed)
     }
 
@@ -361,7 +511,7 @@ impl World {
         Ok(())
     }
 
-    fn copy(&self, from: &str, to: &str) -> Result<(), WorldError> {
+    pub(crate) fn copy(&self, from: &str, to: &str) -> Result<(), WorldError> {
         fs::copy(self.path(from), self.path(to))
             .map(drop)
             .map_err(|error| WorldError::new(format!("{from} to {to}: {error}")))

@@ -8,6 +8,7 @@
 
 mod ceremonies;
 mod forger;
+mod mirror;
 mod passenger;
 mod people;
 mod ports;
@@ -18,6 +19,7 @@ mod services;
 mod sites;
 mod terminal;
 mod tokens;
+mod trust;
 mod world;
 
 pub use ceremonies::{Audit, Ceremony};

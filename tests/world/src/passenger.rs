@@ -1,8 +1,14 @@
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde::Deserialize;
 
 use crate::{Ran, Tool, World, WorldError, terminal::last_json};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A passenger's phone: `obol-wallet` in its own folder.
 #[derive(Debug)]
@@ -150,6 +156,47 @@ impl Passenger {
     pub fn text(&self) -> Result<String, WorldError> {
         let ran = self.wallet(&["show", "--text"])?;
         Ok(ran.stdout.trim_end_matches('\n').to_owned())
+    }
+
+    /// The kid of the issuer key that signed its credential.
+    ///
+    /// # Errors
+    /// What `obol-wallet` has said.
+    pub fn shard(&self) -> Result<String, WorldError> {
+        let text = self.text()?;
+        let bytes = obol_credential::from_text(text.as_bytes());
+        let bytes = bytes.map_err(|error| WorldError::new(format!("{text}: {error}")))?;
+        let shown = obol_credential::Presentation::decode(&bytes);
+        let shown = shown.map_err(|error| WorldError::new(format!("{text}: {error}")))?;
+        Ok(shown.credential().kid().to_string())
+    }
+
+    /// Opens an account, pays 20.00 at the bank and fetches a credential; the account's number.
+    ///
+    /// # Errors
+    /// What `obol-wallet` has said, or nothing credited within a minute.
+    pub fn begin(&self) -> Result<u64, WorldError> {
+        let said = self.wallet(&[
+            "enrol",
+            "--platform",
+            &self.platform,
+            "--trust",
+            "access.pem",
+        ])?;
+        let account = said.stdout.lines().find_map(|line| {
+            let (word, number) = line.split_once(' ')?;
+            number.trim().parse().ok().filter(|_| word == "account")
+        });
+        self.recharge("20.00")?;
+        let begun = Instant::now();
+        while self.statement()?.is_empty() {
+            if begun.elapsed() > PATIENCE {
+                return Err(WorldError::new("nothing was credited"));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        self.refresh()?;
+        account.ok_or_else(|| said.unexpected())
     }
 
     /// The statement's lines.

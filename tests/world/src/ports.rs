@@ -15,30 +15,33 @@ pub struct Ports {
     pub terminals: u16,
     /// The bank, HTTP.
     pub bank: u16,
+    /// The trust repository's mirror, HTTP.
+    pub mirror: u16,
 }
 
 impl Ports {
     /// The usual ports, each replaced by a free one when it is taken.
     #[must_use]
     pub fn preferred() -> Self {
-        Self::free([8443, 8444, 8445, 8446])
+        Self::free([8443, 8444, 8445, 8446, 8447])
     }
 
     /// Ports that are free at this moment, for worlds that run side by side.
     #[must_use]
     pub fn any() -> Self {
-        Self::free([0; 4])
+        Self::free([0; 5])
     }
 
-    /// All four are bound before the first is let go, so that no two are the same.
-    fn free(preferred: [u16; 4]) -> Self {
+    /// All of them are bound before the first is let go, so that no two are the same.
+    fn free(preferred: [u16; 5]) -> Self {
         let listeners = preferred.map(bind);
-        let [issuer, passengers, terminals, bank] = listeners.each_ref().map(port);
+        let [issuer, passengers, terminals, bank, mirror] = listeners.each_ref().map(port);
         Self {
             issuer,
             passengers,
             terminals,
             bank,
+            mirror,
         }
     }
 }
@@ -62,7 +65,7 @@ fn port(listener: &TcpListener) -> u16 {
 /// them, and whoever connects meanwhile is refused as by a closed port.
 #[derive(Debug)]
 pub(crate) struct Reservation {
-    _sockets: [TcpSocket; 4],
+    _sockets: [TcpSocket; 5],
 }
 
 impl Reservation {
@@ -72,12 +75,14 @@ impl Reservation {
             passengers,
             terminals,
             bank,
+            mirror,
         } = ports;
         let sockets = [
             reserve(issuer)?,
             reserve(passengers)?,
             reserve(terminals)?,
             reserve(bank)?,
+            reserve(mirror)?,
         ];
         Ok(Self { _sockets: sockets })
     }

@@ -36,6 +36,12 @@ impl World {
         let issuer = self.keys(&[&issuer[..], &["--token", &file]].concat())?;
         self.keys(&["certify", "--certificate", "issuer.pem"])?;
         self.activate(&issuer)?;
+        if self.path("issuer-2.pem").exists() {
+            let second = ["register", "--class", "issuer", "--label", "issuer-2"];
+            let second = self.keys(&[&second[..], &["--token", &file]].concat())?;
+            self.keys(&["certify", "--certificate", "issuer-2.pem"])?;
+            self.activate(&second)?;
+        }
         self.make_folder("audit")?;
         let audit = ["generate", "--class", "audit", "--label", "audit"];
         let file = self.token_file(&self.audit_token);
@@ -232,8 +238,19 @@ interval_s = 1
         self.tool("obol-kms").run(&[&verify[..], &seen].concat())
     }
 
+    /// How many entries a log's folder has, all of them good.
+    ///
+    /// # Errors
+    /// When one is not.
+    pub fn entries_of_log(&self, folder: &str) -> Result<u64, WorldError> {
+        let ran = self.verify_log(folder)?;
+        let count = ran.stdout.strip_prefix("good: ");
+        let count = count.and_then(|rest| rest.split(' ').next()?.parse().ok());
+        count.ok_or_else(|| ran.unexpected())
+    }
+
     /// Runs `obol-kms keys`; the first word it prints, which names the key or the registry.
-    fn keys(&self, arguments: &[&str]) -> Result<String, WorldError> {
+    pub(crate) fn keys(&self, arguments: &[&str]) -> Result<String, WorldError> {
         let command = [&["keys"], arguments, &["--registry", REGISTRY]].concat();
         let ran = self.tool("obol-kms").succeed(&command)?;
         let first = ran.stdout.split_whitespace().next();

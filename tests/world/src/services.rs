@@ -186,6 +186,10 @@ impl World {
     }
 
     fn issuer_config(&self) -> Result<String, WorldError> {
+        let signing = match self.path("issuer-2.pem").exists() {
+            true => r#"["issuer.pem", "issuer-2.pem"]"#,
+            false => r#""issuer.pem""#,
+        };
         let mut config = format!(
             r#"listen = "127.0.0.1:{}"
 database = "issuer.db"
@@ -196,10 +200,13 @@ certificate = "issuer-tls.pem"
 key = "issuer.key"
 trust = "access.pem"
 [keys]
-signing = "issuer.pem"
+signing = {signing}
 "#,
             self.ports.issuer
         );
+        if self.has_repository() {
+            config += &self.publisher_config()?;
+        }
         let platform = (
             "obol://platform/main".to_owned(),
             "platform-tls.pem".to_owned(),

@@ -28,7 +28,7 @@ pub(crate) enum Site {
 pub struct Sites {
     /// Each holder's share of the root token's PIN, as it was written down.
     shares: Vec<(String, String)>,
-    /// The PIN of both tokens online, which a person typed and the daemon reads from a file.
+    /// The PIN of all other tokens, which a person types; online the daemon reads it from a file.
     pin: String,
     /// Hash of the roster that was read aloud, 64 hexadecimal digits.
     pub(crate) roster: String,
@@ -56,7 +56,7 @@ impl Site {
 
 impl World {
     /// Makes both sites and their tokens: the root's with a PIN in shares, of which any two make
-    /// it; those online with a PIN that is typed. Each pins the roster's hash. One more token for
+    /// it; those of the trust repository's offline keys and those online with a PIN that is typed. Each pins the roster's hash. One more token for
     /// each of `rehearsals`.
     ///
     /// The world's services run on the tokens online from now on.
@@ -76,6 +76,10 @@ impl World {
         "issuer-1".clone_into(&mut self.issuer_label);
         let (shares, roster) = self.root_token(&module)?;
         let pin = random_pin();
+        for token in OFFICERS.map(|officer| format!("tuf-{officer}")) {
+            self.typed_token(Site::Offline, &module, &token, &pin)?;
+        }
+        self.typed_token(Site::Offline, &module, "targets", &pin)?;
         for token in ["access", "issuer"] {
             self.online_token(&module, token, &pin)?;
         }
@@ -144,9 +148,7 @@ impl World {
 
     /// A token whose PIN is typed, and the same for the daemon, which has its PIN in a file.
     fn online_token(&self, module: &str, token: &str, pin: &str) -> Result<(), WorldError> {
-        let so_pin = random_pin();
-        let typed = format!("{so_pin}\n{so_pin}\n{pin}\n{pin}\n");
-        let ran = self.init_token(Site::Online, module, token, &[], &typed)?;
+        let ran = self.typed_token(Site::Online, module, token, pin)?;
         let serial = ran.stdout.split_whitespace().nth(3);
         let serial = serial.ok_or_else(|| ran.unexpected())?;
         let daemon = format!(
@@ -155,6 +157,18 @@ impl World {
         );
         self.write(&Site::Online.file(&format!("{token}.token.toml")), &daemon)?;
         self.write_secret(&Site::Online.file(&format!("{token}.pin")), pin)
+    }
+
+    fn typed_token(
+        &self,
+        site: Site,
+        module: &str,
+        label: &str,
+        pin: &str,
+    ) -> Result<Ran, WorldError> {
+        let so_pin = random_pin();
+        let typed = format!("{so_pin}\n{so_pin}\n{pin}\n{pin}\n");
+        self.init_token(site, module, label, &[], &typed)
     }
 
     fn init_token(
@@ -186,9 +200,9 @@ impl Sites {
         &self.roster
     }
 
-    /// What people type when a ceremony opens a site's one token.
-    pub(crate) fn pin(&self, site: Site) -> String {
-        if site == Site::Online {
+    /// What people type when a ceremony opens a token.
+    pub(crate) fn pin(&self, token: &str) -> String {
+        if token != "root" {
             return format!("{}\n", self.pin);
         }
         let two = self.shares.iter().take(2);

@@ -96,6 +96,14 @@ impl World {
         fs::create_dir_all(&folder)
             .map_err(|error| WorldError::new(format!("{}: {error}", folder.display())))?;
         let (issuer, platform) = (self.ports.issuer, self.ports.terminals);
+        let repository = match self.has_repository() {
+            true => format!(
+                "repository_url = \"http://127.0.0.1:{}\"\n\
+                 trust_root = \"../officers/root/1.root.json\"\n",
+                self.ports.mirror
+            ),
+            false => String::new(),
+        };
         let provisioning = format!(
             r#"terminal = "{name}"
 operator = "{OPERATOR}"
@@ -105,7 +113,7 @@ certificate = "terminal.pem"
 key = "terminal.key"
 issuer_url = "https://localhost:{issuer}"
 platform_url = "https://localhost:{platform}"
-"#
+{repository}"#
         );
         self.write(&format!("{name}/terminal.toml"), &provisioning)?;
         self.tool("obol-pos")

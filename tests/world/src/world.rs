@@ -4,7 +4,9 @@ use std::{
     sync::atomic::AtomicU32,
 };
 
-use crate::{Passenger, Ports, Ran, Service, Terminal, Tool, WorldError, ports::Reservation};
+use crate::{
+    Passenger, Ports, Ran, Service, Terminal, Tool, WorldError, mirror::Mirror, ports::Reservation,
+};
 
 const TARIFF: &str = include_str!("../../../policies/tariffs/flat.toml");
 
@@ -23,6 +25,7 @@ pub struct World {
     pub(crate) issuer: Option<Service>,
     pub(crate) platform: Option<Service>,
     pub(crate) bank: Option<Service>,
+    pub(crate) mirror: Option<Mirror>,
     pub(crate) kms_options: String,
     pub(crate) tariff: String,
     pub(crate) class: u8,
@@ -59,6 +62,7 @@ impl World {
             issuer: None,
             platform: None,
             bank: None,
+            mirror: None,
             kms_options: String::new(),
             tariff: TARIFF.to_owned(),
             class: 1,
