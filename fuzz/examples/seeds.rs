@@ -191,6 +191,7 @@ fn trust() {
     let (root, pem) = ca();
     seed("trust_root", "root.pem", &pem);
     seed("certificate", "root.pem", &pem);
+    seed("terminal_invitation", "bus-12.toml", invitation(&pem));
     let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::ExplicitNoCa;
@@ -336,6 +337,18 @@ fn log() {
     }
 }
 
+/// What a terminal begins with.
+fn invitation(root: &str) -> String {
+    format!(
+        "version = 2\nterminal = 'bus-12'\noperator = 'metro'\ncode = '{}'\n\
+         code_expires_at = 1800000000\nenrolment_url = 'https://localhost:7002'\n\
+         issuer_url = 'https://localhost:7001'\nplatform_url = 'https://localhost:8445'\n\
+         access_ca = '''{root}'''\nroot_ca = '''{root}'''\n\
+         repository_url = 'http://localhost:8080/trust'\ntrust_root = '{{}}'\n",
+        "0a".repeat(16)
+    )
+}
+
 fn kms() {
     let claims = Mint::default().claims.encode().to_vec();
     let sign = Call {
@@ -354,6 +367,12 @@ fn kms() {
         request: Request::Keys,
     };
     seed("kms_call", "keys", minicbor::to_vec(&keys).unwrap());
+    let prove = Call {
+        id: 2,
+        left_ms: None,
+        request: Request::Prove { leaf: 41 },
+    };
+    seed("kms_call", "prove", minicbor::to_vec(&prove).unwrap());
     let answers = [
         Answer::Keys(vec![WireKey {
             spki_der: vec![0x30; 91].into(),
@@ -370,6 +389,10 @@ fn kms() {
         Answer::Refused {
             code: RefusalKind::Busy,
             reason: "wait".to_owned(),
+        },
+        Answer::Proof {
+            entry: vec![0xa0].into(),
+            proof: "c2sp.org/tlog-proof@v1\nindex 0\n\n".to_owned(),
         },
     ];
     for (id, answer) in (1..).zip(answers) {

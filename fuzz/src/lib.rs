@@ -145,5 +145,6 @@ targets! {
     Dear services::issuer_config,
     Dear services::platform_config,
     Cheap services::terminal_provisioning,
+    Dear services::terminal_invitation,
     Dear picture::qr_picture,
 }

@@ -77,6 +77,13 @@ pub(crate) fn platform_config(data: &[u8]) -> Taken {
     })
 }
 
+pub(crate) fn terminal_invitation(data: &[u8]) -> Taken {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return Taken::Refused;
+    };
+    obol_pos_sdk::Invitation::parse(text).into()
+}
+
 pub(crate) fn terminal_provisioning(data: &[u8]) -> Taken {
     let Ok(text) = std::str::from_utf8(data) else {
         return Taken::Refused;

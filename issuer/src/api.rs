@@ -5,6 +5,7 @@ pub(crate) mod fuzzing;
 mod health;
 mod keys;
 mod members;
+mod proof;
 mod request;
 mod standing;
 mod wire;
@@ -92,6 +93,7 @@ fn routes_and_document() -> (Router<Arc<Api>>, utoipa::openapi::OpenApi) {
         .routes(routes!(credentials::sign))
         .routes(routes!(credentials::status))
         .routes(routes!(credentials::renew))
+        .routes(routes!(proof::inclusion))
         .routes(routes!(standing::subject))
         .routes(routes!(standing::suspend_subject))
         .routes(routes!(standing::resume_subject))

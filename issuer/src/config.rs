@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
 use obol_console::{FileError, read_limited};
+use obol_verifier_sdk::Operator;
 use thiserror::Error;
 
 use crate::clients::Clients;
@@ -41,6 +42,25 @@ pub struct Config {
     pub daily_quota: u32,
     /// Where new members enrol, if here.
     pub enrolment: Option<EnrolmentConfig>,
+    /// What a new terminal is told, where terminals are made here.
+    pub terminals: Option<TerminalsConfig>,
+}
+
+/// What every terminal is told besides its code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TerminalsConfig {
+    /// Whose fares they take.
+    pub operator: Operator,
+    /// The enrolment listener, as they reach it.
+    pub enrolment_url: String,
+    /// The issuer.
+    pub issuer_url: String,
+    /// The platform's listener for terminals.
+    pub platform_url: String,
+    /// The root CA's certificate.
+    pub root: PathBuf,
+    /// The trust repository, and the TUF root to start from there.
+    pub repository: Option<(String, PathBuf)>,
 }
 
 /// Enrolment by EST.

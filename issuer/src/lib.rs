@@ -22,7 +22,7 @@ pub use access::{AccessCa, AccessError};
 pub use api::{BATCH_MAX, openapi, router};
 pub use certificate::{CertificateError, IssuerCertificate};
 pub use clients::{Client, Clients, Registration};
-pub use config::{Config, ConfigError, EnrolmentConfig, TlsFiles};
+pub use config::{Config, ConfigError, EnrolmentConfig, TerminalsConfig, TlsFiles};
 pub use enrolment::{CODE_LIFE_S, Code, EnrolmentRequest, RequestRefused};
 pub use est::est_router;
 pub use issuance::{Asked, FareTemplate, IssueRefused, POSSESSION_SKEW_S, Policy, Proven, prove};

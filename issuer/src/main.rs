@@ -57,12 +57,10 @@ enum Command {
         /// `obol://terminal/NAME` or `obol://platform/NAME`.
         #[arg(long)]
         identity: String,
-        /// Also write what the terminal needs to begin (TOML, mode 0600); must not exist.
-        #[arg(long, requires = "url")]
-        provisioning: Option<PathBuf>,
-        /// Address of the enrolment listener, as the terminal reaches it.
+        /// Also write all that the terminal needs to begin (TOML, mode 0600), as `[terminals]` of the
+        /// configuration says; must not exist.
         #[arg(long)]
-        url: Option<String>,
+        provisioning: Option<PathBuf>,
     },
     /// Copy the register into one new file, also while the service runs, and examine the copy.
     Backup(store::Backup),
@@ -111,8 +109,7 @@ async fn main() -> ExitCode {
             config,
             identity,
             provisioning,
-            url,
-        } => code::make(&config, &identity, provisioning.zip(url)).await,
+        } => code::make(&config, &identity, provisioning.as_deref()).await,
     })
 }
 

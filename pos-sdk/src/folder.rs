@@ -14,8 +14,9 @@ use obol_verifier_sdk::x509::Root;
 use thiserror::Error;
 
 use crate::{
-    AcceptedSet, Belief, Journal, JournalError, JournalFile, PROVISIONING_MAX, Provisioning,
-    ProvisioningError, Terminal, Trust, TrustFolder, TrustRefused, TrustUpdater, UpdateError,
+    AcceptedSet, Belief, Invitation, Journal, JournalError, JournalFile, PROVISIONING_MAX,
+    Provisioning, ProvisioningError, Terminal, Trust, TrustFolder, TrustRefused, TrustUpdater,
+    UpdateError,
     trust::{read_limited, replace},
 };
 
@@ -123,6 +124,26 @@ pub enum FolderError {
         /// Why.
         reason: String,
     },
+    /// The file for another terminal.
+    #[error("the provisioning file is for {found}, and this terminal is {expected}")]
+    #[diagnostic(help("each terminal has a file of its own"))]
+    AnotherTerminal {
+        /// Whom the file is for.
+        found: String,
+        /// Who the folder is.
+        expected: String,
+    },
+    /// Whom to believe is decided once.
+    #[error("the provisioning file names another authority than {}", path.display())]
+    #[diagnostic(help("remove that file if the deployment has changed its authority"))]
+    AnotherAuthority {
+        /// What was believed before.
+        path: PathBuf,
+    },
+    /// The trust root is not signed by its own keys.
+    #[error("the trust root of the provisioning file is refused")]
+    #[diagnostic(help("ask the issuer's operator for a new one: obol-issuer enrolment-code"))]
+    TrustRoot(#[source] UpdateError<std::convert::Infallible>),
     /// The journal.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -145,6 +166,39 @@ impl TerminalFolder {
         let text = text(&path, PROVISIONING_MAX)?;
         let read = Provisioning::parse(&text, &self.path);
         read.map_err(|source| FolderError::Provisioning { path, source })
+    }
+
+    /// Makes a terminal of the folder: `terminal.toml` where there is none, and whom to believe from
+    /// now on. Repeated, it changes nothing; a file that is there already says the same.
+    ///
+    /// # Errors
+    /// [`FolderError::AnotherTerminal`], [`FolderError::AnotherAuthority`],
+    /// [`FolderError::TrustRoot`] and what keeps files from being read and written.
+    pub fn begin(&self, invitation: &Invitation) -> Result<Provisioning, FolderError> {
+        let own = self.path.join("terminal.toml");
+        if !own.exists() {
+            fs::create_dir_all(&self.path).map_err(|source| FolderError::Store {
+                path: self.path.clone(),
+                source,
+            })?;
+            self.store("terminal.toml", invitation.provisioning().as_bytes())?;
+        }
+        let provisioning = self.provisioning()?;
+        if provisioning.terminal != invitation.terminal {
+            return Err(FolderError::AnotherTerminal {
+                found: invitation.terminal.as_str().to_owned(),
+                expected: provisioning.terminal.as_str().to_owned(),
+            });
+        }
+        pin(&provisioning.access, invitation.access_ca())?;
+        pin(&provisioning.root, invitation.root_ca())?;
+        if let (Some(repository), Some(root)) = (&provisioning.repository, invitation.trust_root())
+        {
+            let taken = self.updater()?.initialise(root.as_bytes());
+            taken.map_err(FolderError::TrustRoot)?;
+            pin(&repository.root, root)?;
+        }
+        Ok(provisioning)
     }
 
     /// Everything a scan needs; nothing of it touches a network.
@@ -380,6 +434,27 @@ impl TerminalFolder {
         let path = self.path.join(name);
         replace(&mut TrustFolder::new(&self.path), name, bytes)
             .map_err(|source| FolderError::Store { path, source })
+    }
+}
+
+/// Writes down whom to believe, or finds that it is the same as before.
+fn pin(path: &Path, text: &str) -> Result<(), FolderError> {
+    let Some(pinned) = read_if_there(path, TRUST_ROOT_MAX)? else {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let source = io::ErrorKind::InvalidFilename.into();
+        let stored = match name {
+            Some(name) => replace(&mut TrustFolder::new(folder), name, text.as_bytes()),
+            None => Err(source),
+        };
+        let path = path.to_owned();
+        return stored.map_err(|source| FolderError::Store { path, source });
+    };
+    if pinned.trim_ascii() == text.as_bytes().trim_ascii() {
+        Ok(())
+    } else {
+        let path = path.to_owned();
+        Err(FolderError::AnotherAuthority { path })
     }
 }
 

@@ -4,6 +4,7 @@ mod backoff;
 mod belief;
 mod clock;
 mod folder;
+mod invitation;
 mod journal;
 mod ports;
 mod provisioning;
@@ -18,6 +19,7 @@ pub use backoff::Backoff;
 pub use belief::Belief;
 pub use clock::{ClockCheck, ClockFloor, JOURNAL_TRUST_S};
 pub use folder::{FolderError, TerminalFolder};
+pub use invitation::{EnrolmentCode, INVITATION_MAX, Invitation, InvitationError};
 pub use journal::{
     AcknowledgementRefused, Durable, Exported, Granted, Journal, JournalError, JournalFile,
     KeyFault, REFUSALS_MAX, Recorded, Repaired, SealError, SealedSegment, Sealing, Seals,

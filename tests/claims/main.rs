@@ -17,6 +17,7 @@ mod money;
 mod mtls;
 mod notices;
 mod phones;
+mod proofs;
 mod proxy;
 mod signing;
 mod stage;

@@ -3,12 +3,17 @@
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use obol_kms_client::KmsError;
+use obol_kms_client::wire::RefusalKind;
 use obol_transport::Problem;
 use tracing::error;
 
 use super::wire::ProblemReply;
 use crate::issuance::IssueRefused;
 use crate::register::{ChangeRefused, RegisterError};
+
+/// Seconds until the daemon has signed its next checkpoint, as a rule.
+const NEXT_CHECKPOINT_S: u32 = 10;
 
 /// A problem, and when to come again.
 #[derive(Debug)]
@@ -79,6 +84,42 @@ impl IntoResponse for Refusal {
         }
         response
     }
+}
+
+/// The daemon's log is not there yet, or not at all.
+pub(super) fn unproved(cause: &KmsError) -> Refusal {
+    match cause {
+        KmsError::Refused {
+            kind: RefusalKind::NotCovered,
+            reason,
+        } => Refusal {
+            problem: Problem::new(
+                StatusCode::CONFLICT,
+                "proof-not-yet",
+                "No checkpoint covers the signature yet",
+                reason.clone(),
+            ),
+            retry_after_s: Some(NEXT_CHECKPOINT_S),
+        },
+        KmsError::Refused {
+            kind: RefusalKind::UnknownLeaf,
+            ..
+        } => no_proof(),
+        cause => {
+            error!(
+                cause = cause as &dyn std::error::Error,
+                "the daemon gave no proof"
+            );
+            IssueRefused::Unavailable.into()
+        }
+    }
+}
+
+/// Nobody remembers where the signature stands.
+pub(super) fn no_proof() -> Refusal {
+    let title = "There is no proof for this credential";
+    let detail = "it was not signed, or where its signature stands in the log is not known here";
+    Problem::new(StatusCode::NOT_FOUND, "proof-unknown", title, detail).into()
 }
 
 pub(super) fn malformed(detail: String) -> Refusal {

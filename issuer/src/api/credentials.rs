@@ -230,7 +230,7 @@ async fn one(api: &Api, request: Request) -> Result<Created, Refusal> {
     }
 }
 
-async fn find(api: &Api, name: &str) -> Result<CredentialRecord, Refusal> {
+pub(super) async fn find(api: &Api, name: &str) -> Result<CredentialRecord, Refusal> {
     let found = api
         .issuer
         .register()

@@ -165,6 +165,19 @@ pub(super) struct CredentialStatus {
     state: CredentialState,
 }
 
+/// Where a credential's signature stands in the audit log of the daemon that signed it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct InclusionProof {
+    /// Index of the leaf.
+    pub(super) leaf_index: u64,
+    /// The leaf, deterministic CBOR, base64url without padding (docs/spec/audit-log.md section 2): its
+    /// payload hash is the SHA-256 of the credential's signature input.
+    #[schema(pattern = "^[A-Za-z0-9_-]+$")]
+    pub(super) leaf: String,
+    /// Index, audit path and signed checkpoint, as c2sp.org/tlog-proof has them.
+    pub(super) proof: String,
+}
+
 #[derive(Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum CredentialState {

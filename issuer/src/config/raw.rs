@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use obol_kms_client::SpkiId;
+use obol_verifier_sdk::Operator;
 use serde::Deserialize;
 
 use super::templates::Templates;
-use super::{Config, ConfigError, EnrolmentConfig, TlsFiles};
+use super::{Config, ConfigError, EnrolmentConfig, TerminalsConfig, TlsFiles};
 use crate::clients::{Client, Clients, Registration};
 use crate::issuance::Policy;
 use crate::publisher::Settings;
@@ -48,6 +49,7 @@ pub(super) struct Raw {
     tls: RawTls,
     keys: RawKeys,
     enrolment: Option<RawEnrolment>,
+    terminals: Option<RawTerminals>,
     clients: Vec<RawClient>,
     publisher: Option<RawPublisher>,
 }
@@ -71,6 +73,18 @@ struct RawEnrolment {
     kms_socket: PathBuf,
     #[serde(default = "certificate_days")]
     certificate_days: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTerminals {
+    operator: String,
+    enrolment_url: String,
+    issuer_url: String,
+    platform_url: String,
+    root: PathBuf,
+    repository_url: Option<String>,
+    trust_root: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -186,6 +200,7 @@ impl Raw {
             },
             daily_quota: self.daily_quota,
             enrolment,
+            terminals: self.terminals.map(|raw| raw.check(folder)).transpose()?,
         })
     }
 }
@@ -220,6 +235,72 @@ impl RawEnrolment {
             kms_socket: folder.join(self.kms_socket),
             certificate_days: days,
         })
+    }
+}
+
+impl RawTerminals {
+    fn check(self, folder: &Path) -> Result<TerminalsConfig, ConfigError> {
+        let operator = Operator::new(&self.operator).ok_or_else(|| {
+            value(
+                "operator",
+                &self.operator,
+                "1 to 32 characters of a-z 0-9 -",
+            )
+        })?;
+        let repository = match (self.repository_url, self.trust_root) {
+            (None, None) => None,
+            (Some(url), Some(root)) => Some((
+                address("repository_url", url, Scheme::Any)?,
+                folder.join(root),
+            )),
+            (Some(url), None) => {
+                return Err(value("repository_url", url, "beside a trust_root"));
+            }
+            (None, Some(root)) => {
+                let root = root.display();
+                return Err(value("trust_root", root, "beside a repository_url"));
+            }
+        };
+        Ok(TerminalsConfig {
+            operator,
+            enrolment_url: address("enrolment_url", self.enrolment_url, Scheme::Https)?,
+            issuer_url: address("issuer_url", self.issuer_url, Scheme::Https)?,
+            platform_url: address("platform_url", self.platform_url, Scheme::Https)?,
+            root: folder.join(self.root),
+            repository,
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Scheme {
+    /// mTLS.
+    Https,
+    /// What is signed may come over a plain connection.
+    Any,
+}
+
+/// As terminals take it: no slash at the end, nothing that needs quoting.
+fn address(key: &'static str, url: String, scheme: Scheme) -> Result<String, ConfigError> {
+    let (rest, expected) = match scheme {
+        Scheme::Https => (
+            url.strip_prefix("https://"),
+            "https://HOST or https://HOST:PORT",
+        ),
+        Scheme::Any => (
+            url.strip_prefix("https://")
+                .or_else(|| url.strip_prefix("http://")),
+            "an http:// or https:// address without a slash at the end",
+        ),
+    };
+    let slash = |rest: &str| match scheme {
+        Scheme::Https => rest.contains('/'),
+        Scheme::Any => rest.ends_with('/'),
+    };
+    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+    match rest {
+        Some(rest) if !rest.is_empty() && rest.bytes().all(plain) && !slash(rest) => Ok(url),
+        _ => Err(value(key, url, expected)),
     }
 }
 

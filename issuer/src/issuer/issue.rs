@@ -244,11 +244,11 @@ impl Issuer {
                 IssueRefused::Unavailable
             })?;
         }
-        if keep {
-            let signature = signed.signature().to_raw();
-            let kept = self.register.keep_signature(kid, &claims, signature).await;
-            kept.map_err(|cause| unavailable("keeping a signature", &cause))?;
-        }
+        let leaf = signed.signature().leaf();
+        let signature = keep.then(|| signed.signature().to_raw());
+        let kept = self.register.keep_signed(kid, &claims, leaf, signature);
+        let kept = kept.await;
+        kept.map_err(|cause| unavailable("keeping a signature", &cause))?;
         Ok(IssuedCredential {
             credential: signed.credential().to_vec(),
             claims,

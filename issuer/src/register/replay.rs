@@ -29,10 +29,13 @@ pub struct CredentialRecord {
     pub claims: Claims,
     /// Raw r||s, once it was kept.
     pub signature: Option<Vec<u8>>,
+    /// Index of the leaf in the daemon's audit log that approved the signature.
+    pub leaf: Option<u64>,
 }
 
+const LEAF: &str = "an index in the audit log is beyond 63 bits";
 const COLUMNS: &str = "kid, subject, device, cti, device_key, issued_at, expires_at, status_index, \
-                       class, cap_minor, window_s, flags, signature";
+                       class, cap_minor, window_s, flags, signature, leaf";
 
 impl Register {
     /// What the request made before: the items that were reserved, by their place.
@@ -98,20 +101,23 @@ impl Register {
         .await
     }
 
-    /// Keeps a signature so that the same request gets the same bytes again.
-    pub(crate) async fn keep_signature(
+    /// Keeps where the daemon's log has a signature; with `signature` that itself too, so that the
+    /// same request gets the same bytes again.
+    pub(crate) async fn keep_signed(
         &self,
         kid: Kid,
         claims: &Claims,
-        signature: Vec<u8>,
+        leaf: u64,
+        signature: Option<Vec<u8>>,
     ) -> Result<(), RegisterError> {
         let (day, index) = (epoch(claims.issued_at), claims.fare.status_index);
+        let leaf = i64::try_from(leaf).map_err(|_| RegisterError::Damaged(LEAF))?;
         self.write_later(move |connection| {
-            const UPDATE: &str = "UPDATE issued SET signature = ?4
+            const UPDATE: &str = "UPDATE issued SET leaf = ?5, signature = ifnull(?4, signature)
                                   WHERE kid = ?1 AND epoch = ?2 AND status_index = ?3";
             connection
                 .prepare_cached(UPDATE)?
-                .execute(params![kid.0, day, index, signature])?;
+                .execute(params![kid.0, day, index, signature, leaf])?;
             Ok(())
         })
         .await
@@ -199,5 +205,10 @@ fn record(row: &Row<'_>) -> Result<Option<CredentialRecord>, RegisterError> {
         device: row.get::<_, Option<[u8; 16]>>("device")?.map(Handle),
         claims,
         signature: row.get("signature")?,
+        leaf: row
+            .get::<_, Option<i64>>("leaf")?
+            .map(u64::try_from)
+            .transpose()
+            .map_err(|_| RegisterError::Damaged(LEAF))?,
     }))
 }

@@ -12,7 +12,7 @@ use super::RegisterError;
 pub(super) const BUSY_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Each step brings a file from the version of its place to the next.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "
 CREATE TABLE issued (
     kid          BLOB    NOT NULL CHECK (length(kid) = 4),
@@ -122,6 +122,9 @@ CREATE TABLE carried (
 ) STRICT, WITHOUT ROWID;
 
 ALTER TABLE standing ADD COLUMN number INTEGER;
+",
+    "
+ALTER TABLE issued ADD COLUMN leaf INTEGER;
 ",
 ];
 

@@ -258,7 +258,7 @@ async fn a_request_that_comes_again_finds_what_it_reserved_and_the_signature_if_
     assert_eq!(prior.signature, None);
 
     register
-        .keep_signature(prior.kid, &prior.claims, vec![7; 96])
+        .keep_signed(prior.kid, &prior.claims, 7, Some(vec![7; 96]))
         .await
         .unwrap();
     drop(register);

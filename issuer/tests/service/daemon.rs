@@ -63,6 +63,11 @@ impl Key {
                     None => self.sign(&payload),
                 }
             }
+            // Its log has one leaf, of another client.
+            Request::Prove { leaf } => Answer::Refused {
+                code: RefusalKind::UnknownLeaf,
+                reason: format!("leaf {leaf}"),
+            },
             Request::Status => Answer::Refused {
                 code: RefusalKind::BadRequest,
                 reason: "this daemon has no tokens".to_owned(),

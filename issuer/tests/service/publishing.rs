@@ -16,7 +16,7 @@ use crate::process::{PATIENCE, Service, asked, world_and_platform};
 use crate::world::{Caller, SUBJECT, World, json_of, today};
 
 #[path = "../publisher/officers.rs"]
-mod officers;
+pub(crate) mod officers;
 use officers::House;
 
 fn configure(world: &World, house: &House) {

@@ -72,6 +72,7 @@ impl World {
             &daemon::Key::of(world.access.key()),
         );
         let root = ca();
+        world.write("root.pem", &root.pem());
         world.write("access.pem", &world.access.pem());
         let certificate = issuer_certificate(&root, &world.issuer_key, NOW - 86_400);
         world.write("issuer.pem", &certificate);

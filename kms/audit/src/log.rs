@@ -11,7 +11,7 @@ use crate::journal::{Chain, ZEROS_MAX};
 use crate::open::{OpenError, Trusted};
 use crate::publish::{CHECKPOINT, Publisher, WITNESSED, journal_path};
 use crate::queue::{Queue, Stopped, Visit};
-use crate::reader::{Proof, ReadError};
+use crate::reader::{LogReader, Proof, ReadError};
 use crate::signer::{CheckpointSigner, SignFailed};
 use crate::storage::{Disk, Lock, Storage, StoredFile};
 use crate::tail::{Completed, Tail, Tree};
@@ -204,6 +204,22 @@ impl AuditLog {
         let tail = self.writer().tail.clone();
         ReadError::demand_size(new, tail.size)?;
         Proof::consistency(&*self.storage, &tail, old, new)
+    }
+
+    /// An entry that the last published checkpoint covers, with its proof and the cosignatures that
+    /// the checkpoint has by now.
+    ///
+    /// # Errors
+    /// [`ReadError::OutOfRange`] when no checkpoint covers it yet.
+    pub fn prove(&self, index: u64) -> Result<Proof, ReadError> {
+        if self.published().is_none() {
+            return Err(ReadError::OutOfRange {
+                asked: index,
+                size: 0,
+            });
+        }
+        let keys = std::slice::from_ref(self.signer.key());
+        LogReader::open(&*self.storage, keys)?.prove(index)
     }
 
     /// Keeps a witness's cosignature beside the log, durably: the note is a checkpoint of this log

@@ -54,6 +54,15 @@ pub struct Status {
     pub audit: WireAudit,
 }
 
+/// A leaf of the audit log and the proof that it is in it, as the daemon gave them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogProof {
+    /// The leaf: docs/spec/audit-log.md section 2.
+    pub entry: Vec<u8>,
+    /// c2sp.org/tlog-proof: index, audit path, signed checkpoint.
+    pub proof: String,
+}
+
 /// Why the daemon gave no signature.
 #[derive(Debug, thiserror::Error)]
 pub enum KmsError {
@@ -140,6 +149,23 @@ impl KmsClient {
         match self.ask(&Request::Status, until).await? {
             Answer::Status { tokens, audit } => Ok(Status { tokens, audit }),
             _ => Err(KmsError::Unexpected("no status")),
+        }
+    }
+
+    /// A leaf of the audit log that this client caused, as [`VerifiedSignature::leaf`] names it, and
+    /// the proof that it stands there. Nothing of it is judged here: `obol_log::parse_proof` and
+    /// `verify_inclusion` do, with the log's key.
+    ///
+    /// # Errors
+    /// [`KmsError::Refused`] with [`RefusalKind::NotCovered`] as long as no checkpoint covers it.
+    pub async fn prove(&self, leaf: u64) -> Result<LogProof, KmsError> {
+        let until = Instant::now() + DEADLINE_MAX;
+        match self.ask(&Request::Prove { leaf }, until).await? {
+            Answer::Proof { entry, proof } => Ok(LogProof {
+                entry: entry.into(),
+                proof,
+            }),
+            _ => Err(KmsError::Unexpected("no proof")),
         }
     }
 

@@ -68,6 +68,13 @@ pub enum Request {
     /// How tokens and audit log are.
     #[n(2)]
     Status,
+    /// Prove that a leaf stands in the audit log; of leaves that this client caused alone.
+    #[n(3)]
+    Prove {
+        /// Its index.
+        #[n(0)]
+        leaf: u64,
+    },
 }
 
 /// What the daemon answers.
@@ -111,6 +118,16 @@ pub enum Answer {
         /// The audit log.
         #[n(1)]
         audit: WireAudit,
+    },
+    /// A leaf of the audit log and where it stands.
+    #[n(4)]
+    Proof {
+        /// The leaf: docs/spec/audit-log.md section 2.
+        #[n(0)]
+        entry: ByteVec,
+        /// Index, audit path and signed checkpoint as c2sp.org/tlog-proof writes them.
+        #[n(1)]
+        proof: String,
     },
 }
 
@@ -213,6 +230,12 @@ pub enum RefusalKind {
     /// Registry or audit log failed, and nothing is signed without them.
     #[n(9)]
     Unavailable,
+    /// The audit log has no such leaf, or another client caused it.
+    #[n(10)]
+    UnknownLeaf,
+    /// No checkpoint covers the leaf yet; the next one will, within seconds.
+    #[n(11)]
+    NotCovered,
 }
 
 /// Why a frame was not read or written.

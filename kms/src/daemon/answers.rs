@@ -1,12 +1,15 @@
 //! What the engine says, in the words of the socket.
 
+use std::sync::Arc;
+
 use obol_kms_client::wire::{
     Answer, KEYS_MAX, RefusalKind, TokenHealth, WireAudit, WireKey, WireToken,
 };
+use obol_kms_policy::Client;
 use obol_kms_registry::{CountError, NotSignable};
 
 use crate::daemon::dispatch::DispatchError;
-use crate::engine::{Engine, EngineError, KeyEntry};
+use crate::engine::{Engine, EngineError, KeyEntry, ProofRefused};
 use crate::gate::Health;
 use crate::signer::{SignerError, TokenStatus};
 use crate::token::chain;
@@ -43,6 +46,27 @@ pub(super) fn status(engine: &Engine) -> Answer {
             witnessed: audit.witnessed,
             trouble,
         },
+    }
+}
+
+/// Reads the log's files, which may wait for the disk.
+pub(super) async fn proof(engine: &Arc<Engine>, leaf: u64, client: Client) -> Answer {
+    let engine = Arc::clone(engine);
+    let proved = tokio::task::spawn_blocking(move || engine.prove(leaf, &client)).await;
+    match proved {
+        Ok(Ok(proof)) => Answer::Proof {
+            proof: proof.to_text(),
+            entry: proof.entry.into(),
+        },
+        Ok(Err(error)) => {
+            let code = match error {
+                ProofRefused::Unknown(_) => RefusalKind::UnknownLeaf,
+                ProofRefused::NotCovered { .. } => RefusalKind::NotCovered,
+                ProofRefused::Read(_) => RefusalKind::Unavailable,
+            };
+            refused(code, &error)
+        }
+        Err(error) => refused(RefusalKind::Unavailable, &error),
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::daemon::Shared;
-use crate::daemon::answers::{keys, kind_of, refused, status};
+use crate::daemon::answers::{keys, kind_of, proof, refused, status};
 use crate::engine::{Request, payload_of};
 
 /// Bytes that one place in the daemon's budget stands for.
@@ -161,6 +161,7 @@ async fn answer(asked: Asked, left_ms: Option<u32>, client: Client, shared: &Sha
     let (key, payload_type, payload) = match asked {
         Asked::Keys => return keys(&shared.engine),
         Asked::Status => return status(&shared.engine),
+        Asked::Prove { leaf } => return proof(&shared.engine, leaf, client).await,
         Asked::Sign {
             key,
             payload_type,

@@ -8,14 +8,12 @@ use std::{
 
 use data_encoding::BASE64;
 use miette::{Diagnostic, IntoDiagnostic};
-use obol_console::{
-    FileError, Mode, Outcome, read_limited, replace_atomically, write_new_atomically,
-};
-use obol_pos_sdk::{Provisioning, SegmentKey, SegmentSigner};
+use obol_console::{FileError, Mode, Outcome, read_limited, replace_atomically};
+use obol_pos_sdk::{INVITATION_MAX, Invitation, Provisioning, SegmentKey, SegmentSigner};
 use obol_transport::{
     Bytes, HttpsClient, Identity, Peer, Problem, TrustAnchor, certificate_of, http, new_identity,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use thiserror::Error;
 
 use crate::{
@@ -27,30 +25,11 @@ use crate::{
 
 const FILE_MAX: usize = 64 * 1024;
 
-/// What `obol-issuer enrolment-code` wrote for this terminal.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Invitation {
-    version: u8,
-    identity: String,
-    enrolment_url: String,
-    code: String,
-    #[serde(rename = "code_expires_at")]
-    _code_expires_at: u32,
-    access_ca: String,
-}
-
 #[derive(Debug, Error, Diagnostic)]
 enum EnrolError {
-    #[error("{} is no enrolment file: {reason}", path.display())]
+    #[error("{} is no provisioning file: {reason}", path.display())]
     #[diagnostic(help("ask the issuer's operator for a new one: obol-issuer enrolment-code"))]
     Invitation { path: PathBuf, reason: String },
-    #[error("the enrolment file is for {found}, and this terminal is {expected}")]
-    #[diagnostic(help("each terminal has a file of its own"))]
-    AnotherTerminal { found: String, expected: String },
-    #[error("the enrolment file names another access CA than {}", path.display())]
-    #[diagnostic(help("remove that file if the deployment has changed its access CA"))]
-    AnotherCa { path: PathBuf },
     #[error("the issuer gives no certificate: {0}")]
     #[diagnostic(
         code(refused::enrolment),
@@ -76,20 +55,16 @@ struct Enrolled {
 /// after anything that went wrong, it goes on with the same key, to which the issuer gives the same
 /// certificate again.
 pub(crate) fn enrol(folder: &Folder, file: &Path, format: Format) -> miette::Result<Outcome> {
-    let provisioning = folder.provisioning()?;
     let invitation = invitation(file)?;
+    let provisioning = folder.begin(&invitation)?;
     let expected = format!("obol://terminal/{}", provisioning.terminal);
-    if invitation.identity != expected {
-        let found = invitation.identity;
-        return Err(EnrolError::AnotherTerminal { found, expected }.into());
-    }
-    pin(&provisioning.access, &invitation.access_ca)?;
     if !provisioning.key.exists() {
         identity::make_files(folder, &provisioning)?;
     }
     let anchor = TrustAnchor::load(&provisioning.access)?;
     let client = HttpsClient::expecting("issuer", &anchor, None);
-    let user = format!("terminal/{}:{}", provisioning.terminal, invitation.code);
+    let code = invitation.code.reveal();
+    let user = format!("terminal/{}:{code}", provisioning.terminal);
     let basic = format!("Basic {}", BASE64.encode(user.as_bytes()));
     let ask = Ask {
         url: format!("{}/.well-known/est/simpleenroll", invitation.enrolment_url),
@@ -195,33 +170,9 @@ fn invitation(path: &Path) -> miette::Result<Invitation> {
         path: path.to_owned(),
         reason,
     };
-    let text = String::from_utf8(read_limited(path, FILE_MAX)?)
+    let text = String::from_utf8(read_limited(path, INVITATION_MAX)?)
         .map_err(|_| refused("it is not UTF-8".to_owned()))?;
-    // What the parser says would repeat the line, and with it the code.
-    let invitation: Invitation =
-        toml::from_str(&text).map_err(|error| refused(error.message().to_owned()))?;
-    if invitation.version != 1 {
-        return Err(refused(format!("version {}", invitation.version)).into());
-    }
-    if !invitation.enrolment_url.starts_with("https://") {
-        return Err(refused("enrolment_url does not begin with https://".to_owned()).into());
-    }
-    Ok(invitation)
-}
-
-/// Whom to believe from now on; a file that is there already says the same.
-fn pin(path: &Path, access_ca: &str) -> miette::Result<()> {
-    if !path.exists() {
-        return Ok(write_new_atomically(
-            path,
-            access_ca.as_bytes(),
-            Mode::Public,
-        )?);
-    }
-    if read_limited(path, FILE_MAX)?.trim_ascii() != access_ca.as_bytes().trim_ascii() {
-        return Err(EnrolError::AnotherCa { path: path.into() }.into());
-    }
-    Ok(())
+    Ok(Invitation::parse(&text).map_err(|error| refused(error.to_string()))?)
 }
 
 /// The base64 of a request's PEM, which is what EST posts.

@@ -47,9 +47,10 @@ enum Command {
     /// Get the terminal's certificate for an enrolment code, or the next one
     #[command(group = clap::ArgGroup::new("how").required(true))]
     Enroll {
-        /// The file that the issuer's operator made for this terminal
-        #[arg(value_name = "FILE.toml", group = "how")]
-        invitation: Option<PathBuf>,
+        /// Begin with the file that the issuer's operator made for this terminal; an empty folder
+        /// is made one
+        #[arg(long, value_name = "FILE.toml", group = "how")]
+        provisioning: Option<PathBuf>,
         /// Renew the certificate in use at this enrolment listener, with a fresh key
         #[arg(long, value_name = "URL", group = "how")]
         renew: Option<String>,
@@ -152,8 +153,10 @@ fn execute(command: &Command, folder: &Folder, format: Format) -> miette::Result
         Command::Enroll {
             renew: Some(url), ..
         } => enrol::renew(folder, url, format),
-        Command::Enroll { invitation, .. } => {
-            let file = invitation.as_deref().expect("clap demands one of the two");
+        Command::Enroll { provisioning, .. } => {
+            let file = provisioning
+                .as_deref()
+                .expect("clap demands one of the two");
             enrol::enrol(folder, file, format)
         }
         Command::Sync { keep: true, every } => sync::keep(folder, *every, format),
