@@ -62,7 +62,7 @@ async fn a_backup_is_taken_while_the_service_signs_and_says_what_is_in_it() {
     let made = backup(&world, "copy");
     json_of(&signing.await.unwrap(), 200);
     let said = lines(&made);
-    assert_eq!(said[0], "version 4", "{made:?}");
+    assert_eq!(said[0], "version 5", "{made:?}");
     let rows: u32 = said[1].strip_prefix("issued ").unwrap().parse().unwrap();
     assert!((1..300).contains(&rows), "{rows}");
     let copy = world.path("copy");
