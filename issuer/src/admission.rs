@@ -6,12 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+use tokio::time::timeout_at;
 
 /// Items of one client that may wait, however fast the daemon is.
 pub(crate) const WAITING_OF_CLIENT_MAX: usize = 8192;
-/// Weight of the newest item in the running mean of service times: one part in eight.
+/// Weight of the newest item in the running mean of the pace: one part in eight.
 const MEAN_PARTS: u32 = 8;
 const RETRY_AFTER_MAX_S: u64 = 30;
+/// An estimate is no promise: who was let in gives up after so many times the wait that was
+/// thought bearable.
+const GIVE_UP_AFTER: u32 = 2;
 
 /// A fair queue in front of the daemon: `places` items are under way, the others wait in one line
 /// for each client, and the lines are served in turn.
@@ -24,15 +28,18 @@ pub(crate) struct Admission {
 #[derive(Debug)]
 struct State {
     free: u32,
-    /// The line at the front is served next; none is empty.
+    /// The line at the front is served next.
     lines: VecDeque<Line>,
-    /// Running mean of the time that an item holds its place.
-    service: Duration,
+    /// Running mean of the time from one item's end to the next one's, as far as it was tried: an
+    /// item's time divided by how many were under way.
+    pace: Duration,
 }
 
 #[derive(Debug)]
 struct Line {
     client: String,
+    /// Items let in that have had no turn, whether they wait for it or are not ready for it.
+    promised: usize,
     waiting: VecDeque<oneshot::Sender<Turn>>,
 }
 
@@ -43,9 +50,28 @@ pub(crate) struct Overloaded {
     pub(crate) retry_after_s: u32,
 }
 
-/// An item's place in its line; dropping it leaves the line.
+/// Places in a client's line; dropping it leaves the line.
 #[derive(Debug)]
-pub(crate) struct Ticket(oneshot::Receiver<Turn>);
+pub(crate) struct Promise {
+    places: Promised,
+    until: Instant,
+}
+
+/// Counts in its line until it is dropped.
+#[derive(Debug)]
+struct Promised {
+    admission: Arc<Admission>,
+    client: String,
+    count: usize,
+}
+
+/// An item that is ready and waits for its turn.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    turn: oneshot::Receiver<Turn>,
+    until: Instant,
+    _place: Promised,
+}
 
 /// The right to ask the daemon for one signature, until it is dropped.
 #[derive(Debug)]
@@ -59,7 +85,7 @@ impl Admission {
         let state = State {
             free: places,
             lines: VecDeque::new(),
-            service: Duration::ZERO,
+            pace: Duration::ZERO,
         };
         Arc::new(Self {
             state: Mutex::new(state),
@@ -67,45 +93,42 @@ impl Admission {
         })
     }
 
-    /// Lines up `items` items of a client.
+    /// Lets `items` items of a client in.
     ///
     /// # Errors
-    /// [`Overloaded`] when the last of them would wait for longer than `patience`; none lines up.
+    /// [`Overloaded`] when the last of them would wait for longer than `patience`; none is let in.
     pub(crate) fn line_up(
         self: &Arc<Self>,
         client: &str,
         items: usize,
         patience: Duration,
-    ) -> Result<Vec<Ticket>, Overloaded> {
+    ) -> Result<Promise, Overloaded> {
         let mut state = self.lock();
         let (own, ahead) = state.ahead(client, items);
         let expected = state
-            .service
-            .saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX))
-            / self.places;
-        if expected > patience || own + items > WAITING_OF_CLIENT_MAX {
+            .pace
+            .saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX));
+        // Whatever the last items took: where nothing is under way, nothing is known to be slow.
+        let idle = state.free == self.places && state.lines.iter().all(|line| line.promised == 0);
+        if (expected > patience && !idle) || own + items > WAITING_OF_CLIENT_MAX {
             let seconds = expected.as_secs().clamp(1, RETRY_AFTER_MAX_S);
             let retry_after_s = u32::try_from(seconds).unwrap_or(1);
             return Err(Overloaded { retry_after_s });
         }
-        let (senders, tickets) = (0..items)
-            .map(|_| oneshot::channel())
-            .map(|(sender, receiver)| (sender, Ticket(receiver)))
-            .unzip::<_, _, VecDeque<_>, Vec<_>>();
-        state.join(client, senders);
-        let turns = self.deal(&mut state);
-        drop(state);
-        hand_out(turns);
-        Ok(tickets)
+        state.line(client).promised += items;
+        Ok(Promise {
+            places: Promised {
+                admission: Arc::clone(self),
+                client: client.to_owned(),
+                count: items,
+            },
+            until: Instant::now() + GIVE_UP_AFTER * patience,
+        })
     }
 
     /// Items that wait now.
     pub(crate) fn waiting(&self) -> usize {
-        self.lock()
-            .lines
-            .iter()
-            .map(|line| line.waiting.len())
-            .sum()
+        self.lock().lines.iter().map(|line| line.promised).sum()
     }
 
     /// Gives free places to the lines in turn. Turns are sent once the lock is gone: one that
@@ -145,52 +168,109 @@ impl State {
             let lines = self.lines.iter();
             lines
                 .filter(move |line| (line.client == client) == own)
-                .map(|line| line.waiting.len())
+                .map(|line| line.promised)
         };
         let own: usize = lengths(true).sum();
         let last = own + items;
         let others: usize = lengths(false).map(|length| length.min(last)).sum();
-        (own, (last - 1) + others)
+        let ahead = (last - 1) + others;
+        (own, ahead.saturating_sub(self.free as usize))
     }
 
-    fn join(&mut self, client: &str, mut senders: VecDeque<oneshot::Sender<Turn>>) {
-        match self.lines.iter_mut().find(|line| line.client == client) {
-            Some(line) => line.waiting.append(&mut senders),
-            None if senders.is_empty() => {}
-            None => self.lines.push_back(Line {
+    fn line(&mut self, client: &str) -> &mut Line {
+        let found = self.lines.iter().position(|line| line.client == client);
+        let place = found.unwrap_or_else(|| {
+            self.lines.push_back(Line {
                 client: client.to_owned(),
-                waiting: senders,
-            }),
-        }
+                promised: 0,
+                waiting: VecDeque::new(),
+            });
+            self.lines.len() - 1
+        });
+        &mut self.lines[place]
     }
 
-    /// The first of the front line, which then goes to the back.
+    /// The first of the front line that is ready; the line then goes to the back.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
-        loop {
+        for _ in 0..self.lines.len() {
             let mut line = self.lines.pop_front()?;
-            let next = line.waiting.pop_front();
-            if !line.waiting.is_empty() {
+            let mut next = None;
+            while let Some(first) = line.waiting.pop_front() {
+                if !first.is_closed() {
+                    next = Some(first);
+                    break;
+                }
+            }
+            if line.promised > 0 {
                 self.lines.push_back(line);
             }
-            if next.as_ref().is_some_and(|sender| !sender.is_closed()) {
+            if next.is_some() {
                 return next;
             }
+        }
+        None
+    }
+}
+
+impl Promise {
+    /// One of the items is ready for its turn.
+    ///
+    /// # Panics
+    /// When more are ready than were let in.
+    pub(crate) fn ticket(&mut self) -> Ticket {
+        let places = &mut self.places;
+        places.count = places.count.checked_sub(1).expect("an item was let in");
+        let (sender, turn) = oneshot::channel();
+        let mut state = places.admission.lock();
+        state.line(&places.client).waiting.push_back(sender);
+        let turns = places.admission.deal(&mut state);
+        drop(state);
+        hand_out(turns);
+        Ticket {
+            turn,
+            until: self.until,
+            _place: Promised {
+                admission: Arc::clone(&places.admission),
+                client: places.client.clone(),
+                count: 1,
+            },
+        }
+    }
+}
+
+impl Drop for Promised {
+    fn drop(&mut self) {
+        if self.count == 0 {
+            return;
+        }
+        let mut state = self.admission.lock();
+        let line = state.line(&self.client);
+        line.promised = line.promised.saturating_sub(self.count);
+        if line.promised == 0 && line.waiting.iter().all(oneshot::Sender::is_closed) {
+            state.lines.retain(|line| line.client != self.client);
         }
     }
 }
 
 impl Ticket {
     /// Waits for the turn.
-    pub(crate) async fn turn(self) -> Turn {
-        let turn = self.0.await;
-        turn.expect("a line is served until it is empty, and the ticket keeps its place")
+    ///
+    /// # Errors
+    /// [`Overloaded`] when it did not come in time.
+    pub(crate) async fn turn(self) -> Result<Turn, Overloaded> {
+        match timeout_at(self.until.into(), self.turn).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) | Err(_) => Err(Overloaded { retry_after_s: 1 }),
+        }
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut state = self.admission.lock();
-        state.service = (state.service * (MEAN_PARTS - 1) + self.begun.elapsed()) / MEAN_PARTS;
+        let under_way = self.admission.places - state.free;
+        let spent = self.begun.elapsed() / under_way.max(1);
+        state.pace = (state.pace * (MEAN_PARTS - 1) + spent) / MEAN_PARTS;
         state.free += 1;
         let turns = self.admission.deal(&mut state);
         drop(state);
@@ -204,48 +284,54 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(2);
 
-    fn with_service(places: u32, service: Duration) -> Arc<Admission> {
+    fn with_pace(places: u32, pace: Duration) -> Arc<Admission> {
         let admission = Admission::new(places);
-        admission.lock().service = service;
+        admission.lock().pace = pace;
         admission
+    }
+
+    async fn one(admission: &Arc<Admission>) -> Turn {
+        let mut promise = admission.line_up("a", 1, PATIENCE).unwrap();
+        promise.ticket().turn().await.unwrap()
     }
 
     #[tokio::test]
     async fn a_client_with_one_item_does_not_wait_for_a_batch_that_came_before() {
         let admission = Admission::new(1);
-        let big = admission.line_up("big", 100, PATIENCE).unwrap();
-        let small = admission.line_up("small", 1, PATIENCE).unwrap();
+        let held = one(&admission).await;
+        let mut big = admission.line_up("big", 100, PATIENCE).unwrap();
+        let mut small = admission.line_up("small", 1, PATIENCE).unwrap();
+        let mut tickets: Vec<_> = (0..100).map(|_| ("big", big.ticket())).collect();
+        tickets.push(("small", small.ticket()));
         let (order, mut served) = tokio::sync::mpsc::unbounded_channel();
-        for (name, tickets) in [("big", big), ("small", small)] {
-            for ticket in tickets {
-                let order = order.clone();
-                tokio::spawn(async move {
-                    let turn = ticket.turn().await;
-                    order.send(name).unwrap();
-                    drop(turn);
-                });
-            }
+        for (name, ticket) in tickets {
+            let order = order.clone();
+            tokio::spawn(async move {
+                let turn = ticket.turn().await.unwrap();
+                order.send(name).unwrap();
+                drop(turn);
+            });
         }
-        drop(order);
+        drop((order, held));
         let mut names = Vec::new();
         while let Some(name) = served.recv().await {
             names.push(name);
         }
         assert_eq!(names.len(), 101);
         let place = names.iter().position(|name| *name == "small").unwrap();
-        // One of the batch had its turn already, and one more goes first.
-        assert!(place <= 2, "{place}");
+        assert!(place <= 1, "{place}");
     }
 
     #[tokio::test]
     async fn who_would_wait_too_long_is_told_at_once_and_when_to_come_again() {
-        let admission = with_service(1, Duration::from_secs(1));
-        let _under_way = admission.line_up("a", 1, PATIENCE).unwrap();
+        let admission = with_pace(1, Duration::from_secs(1));
+        let _under_way = one(&admission).await;
         let _waiting = admission.line_up("a", 2, PATIENCE).unwrap();
+        admission.lock().pace = Duration::from_secs(1);
         let shed = admission.line_up("a", 2, PATIENCE).unwrap_err();
         assert_eq!(shed, Overloaded { retry_after_s: 3 });
-        assert_eq!(admission.waiting(), 2, "none of the two lined up");
-        // Another client is not ahead of nobody: one item of its own, one of the other's.
+        assert_eq!(admission.waiting(), 2, "none of the two was let in");
+        // Of another client one item waits for one of the first's alone.
         admission.line_up("b", 1, PATIENCE).unwrap();
     }
 
@@ -255,29 +341,76 @@ mod tests {
         let _some = admission
             .line_up("a", WAITING_OF_CLIENT_MAX, PATIENCE)
             .unwrap();
-        let _more = admission.line_up("a", 1, PATIENCE).unwrap();
         let shed = admission.line_up("a", 1, PATIENCE).unwrap_err();
         assert_eq!(shed.retry_after_s, 1);
+        admission.line_up("b", 1, PATIENCE).unwrap();
+    }
+
+    #[tokio::test]
+    async fn after_a_daemon_that_hung_a_batch_is_let_in_as_soon_as_nothing_is_under_way() {
+        let admission = with_pace(64, Duration::from_secs(15));
+        let under_way = one(&admission).await;
+        admission.line_up("a", 1000, PATIENCE).unwrap_err();
+        drop(under_way);
+        admission.line_up("a", 1000, PATIENCE).unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_pace_is_that_of_all_who_are_under_way() {
+        let admission = Admission::new(64);
+        let mut promise = admission.line_up("a", 64, PATIENCE).unwrap();
+        let mut turns = Vec::new();
+        for _ in 0..64 {
+            turns.push(promise.ticket().turn().await.unwrap());
+        }
+        let hour = Duration::from_secs(3600);
+        let mut first = turns.remove(0);
+        first.begun -= hour;
+        drop(first);
+        let pace = admission.lock().pace;
+        let expected = hour / 64 / MEAN_PARTS;
+        assert!(pace >= expected && pace < expected + Duration::from_secs(5));
     }
 
     #[tokio::test]
     async fn a_place_that_nobody_waits_for_any_more_goes_to_the_next() {
         let admission = Admission::new(1);
-        let mut first = admission.line_up("a", 1, PATIENCE).unwrap();
-        let held = first.remove(0).turn().await;
-        let gone = admission.line_up("a", 5, PATIENCE).unwrap();
+        let held = one(&admission).await;
+        let mut gone = admission.line_up("a", 5, PATIENCE).unwrap();
+        let tickets: Vec<_> = (0..5).map(|_| gone.ticket()).collect();
         let mut last = admission.line_up("b", 1, PATIENCE).unwrap();
-        drop(gone);
-        drop(held);
-        drop(last.remove(0).turn().await);
+        let last = last.ticket();
+        drop((gone, tickets, held));
+        drop(last.turn().await.unwrap());
         assert_eq!(admission.lock().free, 1);
         assert_eq!(admission.waiting(), 0);
+        assert!(admission.lock().lines.is_empty());
     }
 
     #[tokio::test]
     async fn turns_that_were_handed_to_nobody_come_back() {
         let admission = Admission::new(2);
-        drop(admission.line_up("a", 2, PATIENCE).unwrap());
+        let mut promise = admission.line_up("a", 2, PATIENCE).unwrap();
+        drop((promise.ticket(), promise.ticket()));
         assert_eq!(admission.lock().free, 2);
+    }
+
+    #[tokio::test]
+    async fn places_of_items_that_are_not_ready_are_used_by_those_that_are() {
+        let admission = Admission::new(1);
+        let _not_ready = admission.line_up("a", 100, PATIENCE).unwrap();
+        let mut other = admission.line_up("b", 1, PATIENCE).unwrap();
+        other.ticket().turn().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_was_let_in_and_waits_for_twice_what_was_bearable_gives_up() {
+        let admission = Admission::new(1);
+        let _held = one(&admission).await;
+        let short = Duration::from_millis(10);
+        let mut promise = admission.line_up("a", 1, short).unwrap();
+        let shed = promise.ticket().turn().await.unwrap_err();
+        assert_eq!(shed, Overloaded { retry_after_s: 1 });
+        assert_eq!(admission.waiting(), 0);
     }
 }

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use obol_credential::possession::{self, Possession};
 use obol_credential::{Claims, Cti, DeviceKey, FareTerms, Malformed, STATUS_EPOCH_S, UnixTime};
-use p256::ecdsa::signature::Verifier;
-use p256::ecdsa::{Signature, VerifyingKey};
 use thiserror::Error;
 
 use crate::register::{Handle, Standing, Target};
@@ -164,10 +163,10 @@ pub fn prove(asked: &Asked, policy: &Policy, now: UnixTime) -> Result<Proven, Is
     })
 }
 
+/// Also refuses a key that is no point of the curve.
 fn check_signature(proof: &Possession, signature: &[u8; 64]) -> Option<()> {
-    let key = VerifyingKey::from_sec1_bytes(proof.device_key.as_sec1()).ok()?;
-    let signature = Signature::from_slice(signature).ok()?;
-    key.verify(&possession::signature_input(proof), &signature)
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, proof.device_key.as_sec1());
+    key.verify(&possession::signature_input(proof), signature)
         .ok()
 }
 

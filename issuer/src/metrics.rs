@@ -17,6 +17,9 @@ const SECONDS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
 
+/// Bounds of waiting: what is bearable for one, for a batch, and twice that.
+const WAITED: [f64; 8] = [0.01, 0.1, 0.5, 1.0, 2.0, 4.0, 10.0, 20.0];
+
 /// Counters of one issuer.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -24,6 +27,8 @@ pub(crate) struct Metrics {
     issued: Counter,
     refused: Family<CodeLabel, Counter>,
     shed: Counter,
+    gave_up: Counter,
+    waited: Histogram,
     sampled: Counter,
     sample_failed: Counter,
     waiting: Gauge,
@@ -55,6 +60,8 @@ impl Metrics {
             issued: Counter::default(),
             refused: Family::default(),
             shed: Counter::default(),
+            gave_up: Counter::default(),
+            waited: Histogram::new(WAITED),
             sampled: Counter::default(),
             sample_failed: Counter::default(),
             waiting: Gauge::default(),
@@ -78,6 +85,11 @@ impl Metrics {
             &self.shed,
         );
         counter(
+            "gave_up",
+            "Items let in that had no turn in time",
+            &self.gave_up,
+        );
+        counter(
             "sampled",
             "Credentials that were verified as a terminal would",
             &self.sampled,
@@ -99,6 +111,8 @@ impl Metrics {
             "Items that wait for a signature",
             self.waiting.clone(),
         );
+        let waited = "Time that an item waited for its turn";
+        registry.register("wait_seconds", waited, self.waited.clone());
         let requests = "HTTP requests answered, by route and status";
         registry.register("http_requests", requests, self.requests.clone());
         let seconds = "Time from a request's header to its answer's, by route";
@@ -119,6 +133,14 @@ impl Metrics {
 
     pub(crate) fn shed(&self, items: usize) {
         self.shed.inc_by(items as u64);
+    }
+
+    pub(crate) fn gave_up(&self) {
+        self.gave_up.inc();
+    }
+
+    pub(crate) fn waited(&self, time: Duration) {
+        self.waited.observe(time.as_secs_f64());
     }
 
     pub(crate) fn sampled(&self) {

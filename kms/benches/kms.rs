@@ -25,7 +25,7 @@ use obol_bench::{Budget, Group};
 use obol_credential::{Claims, Cti, DeviceKey, FareTerms};
 use obol_kms::Curve;
 
-use bare::Bare;
+use bare::{Bare, Place};
 use service::{InProcess, Served};
 use world::{FOLDER, NOW, World, in_a_world};
 
@@ -119,7 +119,16 @@ fn measure(criterion: &mut criterion::Criterion, world: &World) {
             let name = |way: &str| format!("{way}_{}_{sessions}_sessions", issuer.name);
             {
                 let in_process = InProcess::open(world, sessions);
-                let bare = Bare::open(issuer, sessions);
+                let (module, label) = (
+                    World::module_path(),
+                    label_of(issuer.key.key().public().curve()),
+                );
+                let place = Place {
+                    module: &module,
+                    token: "bench",
+                    label: &label,
+                };
+                let bare = Bare::open(&issuer.key, &place, &claims().encode(), sessions);
                 let run = |rounds| shared(sessions, rounds, |thread| bare.sign(thread));
                 group.bench_function(name("bare"), |b| b.iter_custom(run));
                 drop(bare);

@@ -13,6 +13,7 @@ mod interop;
 mod journal;
 mod keys;
 mod line;
+mod load;
 mod money;
 mod mtls;
 mod notices;

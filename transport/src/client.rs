@@ -57,6 +57,13 @@ impl Reply {
     }
 }
 
+/// The version of HTTP that a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Versions {
+    One,
+    Two,
+}
+
 /// An HTTPS client that trusts one CA, with deadlines and a pool of connections; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct HttpsClient {
@@ -69,30 +76,45 @@ impl HttpsClient {
     /// `identity`.
     #[must_use]
     pub fn new(anchor: &TrustAnchor, identity: Option<Identity>) -> Self {
-        Self::with_role(anchor, identity, None)
+        Self::with_role(anchor, identity, None, Versions::One)
+    }
+
+    /// As [`HttpsClient::new`], but every request goes over one HTTP/2 connection: as many are
+    /// under way as the server allows, and the rest waits for them.
+    #[must_use]
+    pub fn multiplexed(anchor: &TrustAnchor, identity: Option<Identity>) -> Self {
+        Self::with_role(anchor, identity, None, Versions::Two)
     }
 
     /// As [`HttpsClient::new`], but the server's certificate must also be of `role`
     /// (`obol://ROLE/…`): another member of the deployment cannot stand in for it.
     #[must_use]
     pub fn expecting(role: &str, anchor: &TrustAnchor, identity: Option<Identity>) -> Self {
-        Self::with_role(anchor, identity, Some(role))
+        Self::with_role(anchor, identity, Some(role), Versions::One)
     }
 
-    fn with_role(anchor: &TrustAnchor, identity: Option<Identity>, role: Option<&str>) -> Self {
+    fn with_role(
+        anchor: &TrustAnchor,
+        identity: Option<Identity>,
+        role: Option<&str>,
+        versions: Versions,
+    ) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_DEADLINE));
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(client_config(anchor, identity, role))
-            .https_only()
-            .enable_http1()
-            .wrap_connector(tcp);
+            .https_only();
+        let connector = match versions {
+            Versions::One => connector.enable_http1().wrap_connector(tcp),
+            Versions::Two => connector.enable_http2().wrap_connector(tcp),
+        };
         let refusals = Refusals::default();
         let pool = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_LIFE)
+            .http2_only(versions == Versions::Two)
             .build(Watched {
                 connector,
                 refusals: refusals.clone(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit};
+use axum::http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
@@ -67,6 +68,10 @@ pub struct Limits {
     pub idle: Duration,
     /// How long a connection may last, 10 minutes by default; then open requests may finish.
     pub life: Duration,
+    /// How long the header of a request may take over HTTP/1.1, 10 s by default.
+    pub header: Duration,
+    /// How long a request may take from its header on, its body included, 30 s by default.
+    pub request: Duration,
 }
 
 impl Default for Limits {
@@ -76,6 +81,8 @@ impl Default for Limits {
             connections_of_peer: MAX_CONNECTIONS_OF_PEER,
             idle: IDLE_DEADLINE,
             life: CONNECTION_LIFE,
+            header: HEADER_DEADLINE,
+            request: REQUEST_DEADLINE,
         }
     }
 }
@@ -219,7 +226,7 @@ impl Door {
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_DEADLINE);
+            .header_read_timeout(limits.header);
         http.http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
@@ -283,7 +290,7 @@ impl Door {
             if let Some(peer) = &peer {
                 request.extensions_mut().insert(peer.clone());
             }
-            answer(self.router.clone(), request, open)
+            answer(self.router.clone(), request, open, self.limits.request)
         });
         let connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
         let unwelcome = unwelcome(tls, chain, address);
@@ -363,16 +370,24 @@ async fn answer(
     mut router: Router,
     request: Request<Incoming>,
     open: Open,
+    limit: Duration,
 ) -> Result<Response, Infallible> {
+    // Whatever stands behind a chunked body may have been meant as part of it by somebody on the
+    // way (RFC 9112 section 6.1): it is not read.
+    let last = request.headers().contains_key(TRANSFER_ENCODING);
     let answered = async { Ok::<_, Infallible>(as_problem(router.call(request).await?).await) };
-    let response = timeout(REQUEST_DEADLINE, answered)
+    let mut response = timeout(limit, answered)
         .await
-        .unwrap_or_else(|_| Ok(too_slow()))?;
+        .unwrap_or_else(|_| Ok(too_slow(limit)))?;
+    if last {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
     Ok(open_until_sent(response, open))
 }
 
-fn too_slow() -> Response {
-    let detail = format!("not answered within {} s", REQUEST_DEADLINE.as_secs());
+fn too_slow(limit: Duration) -> Response {
+    let detail = format!("not answered within {} s", limit.as_secs());
     let title = "The request took too long";
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,

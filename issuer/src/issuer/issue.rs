@@ -1,26 +1,28 @@
 //! From what was asked to what was signed.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use obol_credential::{Claims, Cti, Kid, UnixTime, assemble_credential};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tracing::error;
 
 use super::{Issuer, Live, unavailable};
-use crate::admission::{Overloaded, Ticket};
+use crate::admission::{Overloaded, Promise, Ticket, Turn};
 use crate::issuance::{Asked, IssueRefused, Proven, prove};
 use crate::register::{
     Batch, CANDIDATES, CredentialRecord, RequestKey, Reservation, ReserveRefused, Reserved,
     RestorePoint,
 };
 
-/// Items that are reserved in one act, so that a large request does not keep the disk to itself.
-const RESERVE_MAX: usize = 256;
-/// A request of one item waits for so long at most; the rest is the client's to try elsewhere.
+/// Items of a batch that are proven and reserved together, while those before are signed: a large
+/// request keeps neither the processors nor the disk to itself.
+const PART: usize = 128;
+/// A request of one item is let in when it is expected to wait for so long at most; the rest is the
+/// client's to try elsewhere.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// A batch may take longer, and ends before the connection's own deadline of 30 s.
-const BATCH_PATIENCE: Duration = Duration::from_secs(15);
+/// A batch may take longer, and gives up before the connection's own deadline of 30 s.
+const BATCH_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Credentials that one client asks for at once.
 #[derive(Clone, Debug)]
@@ -57,6 +59,7 @@ struct Named {
 
 impl Issuer {
     /// Issues credentials: lines up, proves, reserves, then signs. One result for each item.
+    /// Where a later part of a batch fails, its items have the refusal each.
     ///
     /// # Errors
     /// [`IssueRefused`] of the whole request; nothing was signed then.
@@ -75,31 +78,114 @@ impl Issuer {
         };
         let count = request.items.len();
         let patience = if count == 1 { PATIENCE } else { BATCH_PATIENCE };
-        let tickets = self
+        let promise = self
             .admission
             .line_up(&request.client, count, patience)
-            .map_err(|Overloaded { retry_after_s }| {
+            .map_err(|refused| {
                 self.metrics.shed(count);
-                IssueRefused::Overloaded { retry_after_s }
+                overloaded(refused)
             })?;
         let live = self.live.load_full();
         let mut results = vec![Err(IssueRefused::Unavailable); count];
+        if count == 1 {
+            results[0] = self.issue_one(request, promise, &live, now).await?;
+        } else {
+            self.issue_batch(request, promise, &live, now, &mut results)
+                .await?;
+        }
+        self.metrics.issued(&results);
+        Ok(results)
+    }
+
+    /// Everything in its turn, so that who must wait has cost nothing yet.
+    async fn issue_one(
+        self: &Arc<Self>,
+        request: Request,
+        mut promise: Promise,
+        live: &Arc<Live>,
+        now: UnixTime,
+    ) -> Result<Issued, IssueRefused> {
+        let _turn = self.turn(promise.ticket()).await?;
+        let mut results = vec![Err(IssueRefused::Unavailable)];
         let mut named = Vec::new();
         let fresh = self
-            .recall(&request, &live, now, &mut results, &mut named)
+            .recall(&request, live, now, &mut results, &mut named)
             .await?;
         if !fresh.is_empty() {
             self.check_restored(now)?;
         }
-        let proven = prove_all(&request, fresh, &live, now, &mut results).await;
+        let mut proven = Vec::new();
+        for place in fresh {
+            match prove(&request.items[place], &live.policy, now) {
+                Ok(good) => proven.push((place, good)),
+                Err(refused) => results[place] = Err(refused),
+            }
+        }
         let proven = self.made_since_restore(proven, now, &mut results);
-        self.reserve(&request, &live, proven, now, &mut results, &mut named)
+        self.reserve(&request, live, proven, now, &mut results, &mut named)
             .await?;
         let keep = request.key.is_some();
-        self.sign_all(named, tickets, &live, keep, now, &mut results)
-            .await;
-        self.metrics.issued(&results);
-        Ok(results)
+        for Named { place, kid, claims } in named {
+            results[place] = self.sign(live, kid, claims, keep, now).await;
+        }
+        Ok(results.swap_remove(0))
+    }
+
+    /// Part by part: one is proven and reserved while the last is signed, each item at its turn.
+    async fn issue_batch(
+        self: &Arc<Self>,
+        request: Request,
+        mut promise: Promise,
+        live: &Arc<Live>,
+        now: UnixTime,
+        results: &mut [Issued],
+    ) -> Result<(), IssueRefused> {
+        let mut named = Vec::new();
+        let fresh = self
+            .recall(&request, live, now, results, &mut named)
+            .await?;
+        if !fresh.is_empty() {
+            self.check_restored(now)?;
+        }
+        let keep = request.key.is_some();
+        let mut signing = JoinSet::new();
+        self.spawn_signing(named, &mut promise, live, keep, now, &mut signing);
+        for part in fresh.chunks(PART) {
+            let proven = prove_all(&request, part, live, now, results).await;
+            let proven = self.made_since_restore(proven, now, results);
+            let mut named = Vec::new();
+            let reserved = self
+                .reserve(&request, live, proven, now, results, &mut named)
+                .await;
+            if let Err(refused) = reserved {
+                if signing.is_empty() {
+                    return Err(refused);
+                }
+                for place in part {
+                    results[*place] = Err(refused.clone());
+                }
+            }
+            self.spawn_signing(named, &mut promise, live, keep, now, &mut signing);
+            while signing.len() > PART
+                && let Some(done) = signing.join_next().await
+            {
+                take(done, results);
+            }
+        }
+        while let Some(done) = signing.join_next().await {
+            take(done, results);
+        }
+        Ok(())
+    }
+
+    async fn turn(&self, ticket: Ticket) -> Result<Turn, IssueRefused> {
+        let lined_up = Instant::now();
+        let turn = ticket.turn().await;
+        self.metrics.waited(lined_up.elapsed());
+        turn.map_err(|refused| {
+            self.metrics.gave_up();
+            overloaded(refused)
+        })
     }
 
     /// Answers what the same request was given before; gives the places of what is new.
@@ -163,60 +249,55 @@ impl Issuer {
                 Err(refused) => results[place] = Err(refused),
             }
         }
-        for part in items.chunks(RESERVE_MAX) {
-            let batch = Batch {
-                client: request.client.clone(),
-                request: request.key,
-                quota: request.quota,
-                items: part.iter().map(|(_, _, item)| item.clone()).collect(),
-            };
-            let reserved = self.register.reserve(batch).await;
-            let reserved = reserved.map_err(|cause| refused("reserving status indexes", cause))?;
-            for ((place, proven, item), reserved) in part.iter().zip(reserved) {
-                match reserved {
-                    Ok(Reserved::New(index)) => named.push(Named {
-                        place: *place,
-                        kid: item.kid,
-                        claims: proven.claims(now, item.expires_at, item.cti, index),
-                    }),
-                    Ok(Reserved::Again(prior)) => {
-                        answer_again(*prior, live, now, *place, results, named);
-                    }
-                    Err(cause) => {
-                        results[*place] = Err(refused("reserving a status index", cause));
-                    }
+        if items.is_empty() {
+            return Ok(());
+        }
+        let batch = Batch {
+            client: request.client.clone(),
+            request: request.key,
+            quota: request.quota,
+            items: items.iter().map(|(_, _, item)| item.clone()).collect(),
+        };
+        let reserved = self.register.reserve(batch).await;
+        let reserved = reserved.map_err(|cause| refused("reserving status indexes", cause))?;
+        for ((place, proven, item), reserved) in items.iter().zip(reserved) {
+            match reserved {
+                Ok(Reserved::New(index)) => named.push(Named {
+                    place: *place,
+                    kid: item.kid,
+                    claims: proven.claims(now, item.expires_at, item.cti, index),
+                }),
+                Ok(Reserved::Again(prior)) => {
+                    answer_again(*prior, live, now, *place, results, named);
+                }
+                Err(cause) => {
+                    results[*place] = Err(refused("reserving a status index", cause));
                 }
             }
         }
         Ok(())
     }
 
-    /// Signs what is named, each item at its turn. Tickets that are not needed leave the line.
-    async fn sign_all(
+    /// Signs what is named, each item at its turn.
+    fn spawn_signing(
         self: &Arc<Self>,
         named: Vec<Named>,
-        mut tickets: Vec<Ticket>,
+        promise: &mut Promise,
         live: &Arc<Live>,
         keep: bool,
         now: UnixTime,
-        results: &mut [Issued],
+        signing: &mut JoinSet<(usize, Issued)>,
     ) {
-        tickets.truncate(named.len());
-        let mut signing = JoinSet::new();
-        for (Named { place, kid, claims }, ticket) in named.into_iter().zip(tickets) {
+        for Named { place, kid, claims } in named {
             let (issuer, live) = (Arc::clone(self), Arc::clone(live));
+            let ticket = promise.ticket();
             signing.spawn(async move {
-                let turn = ticket.turn().await;
-                let signed = issuer.sign(&live, kid, claims, keep, now).await;
-                drop(turn);
+                let signed = match issuer.turn(ticket).await {
+                    Ok(_turn) => issuer.sign(&live, kid, claims, keep, now).await,
+                    Err(refused) => Err(refused),
+                };
                 (place, signed)
             });
-        }
-        while let Some(done) = signing.join_next().await {
-            match done {
-                Ok((place, signed)) => results[place] = signed,
-                Err(cause) => error!(%cause, "a task that signs ended early"),
-            }
         }
     }
 
@@ -294,36 +375,49 @@ fn assembled(kid: Kid, claims: Claims, signature: &[u8], live: &Live, now: UnixT
     })
 }
 
-/// Signatures are checked away from the threads that serve connections when there are many.
+fn take(done: Result<(usize, Issued), JoinError>, results: &mut [Issued]) {
+    match done {
+        Ok((place, signed)) => results[place] = signed,
+        Err(cause) => error!(%cause, "a task that signs ended early"),
+    }
+}
+
+fn overloaded(Overloaded { retry_after_s }: Overloaded) -> IssueRefused {
+    IssueRefused::Overloaded { retry_after_s }
+}
+
+/// Proofs are checked on every processor, away from the threads that serve connections.
 async fn prove_all(
     request: &Request,
-    places: Vec<usize>,
+    places: &[usize],
     live: &Arc<Live>,
     now: UnixTime,
     results: &mut [Issued],
 ) -> Vec<(usize, Proven)> {
-    let asked: Vec<_> = places
-        .into_iter()
-        .map(|place| (place, request.items[place].clone()))
-        .collect();
-    let live = Arc::clone(live);
-    let judge = move || -> Vec<_> {
-        let judged = asked.into_iter();
-        judged
-            .map(|(place, asked)| (place, prove(&asked, &live.policy, now)))
-            .collect()
-    };
-    let judged = if results.len() == 1 {
-        judge()
-    } else {
-        let judged = tokio::task::spawn_blocking(judge).await;
-        judged.expect("checking a signature does not panic, and nobody aborts it")
-    };
-    let mut proven = Vec::with_capacity(judged.len());
-    for (place, verdict) in judged {
-        match verdict {
-            Ok(good) => proven.push((place, good)),
-            Err(refused) => results[place] = Err(refused),
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut judging = Vec::new();
+    for share in places.chunks(places.len().div_ceil(processors).max(1)) {
+        let asked: Vec<_> = share
+            .iter()
+            .map(|&place| (place, request.items[place].clone()))
+            .collect();
+        let live = Arc::clone(live);
+        judging.push(tokio::task::spawn_blocking(move || -> Vec<_> {
+            let judged = asked.into_iter();
+            judged
+                .map(|(place, asked)| (place, prove(&asked, &live.policy, now)))
+                .collect()
+        }));
+    }
+    let mut proven = Vec::with_capacity(places.len());
+    for judged in judging {
+        let judged = judged.await;
+        let judged = judged.expect("checking a signature does not panic, and nobody aborts it");
+        for (place, verdict) in judged {
+            match verdict {
+                Ok(good) => proven.push((place, good)),
+                Err(refused) => results[place] = Err(refused),
+            }
         }
     }
     proven

@@ -3,11 +3,16 @@
 #![allow(clippy::unwrap_used)] // clippy sees helpers of an integration test as no test
 
 mod daemon;
+mod doors;
 mod enrolment;
 mod faults;
 mod fleet;
+mod hostile;
+mod hostile_two;
 mod process;
+mod proofs;
 mod publishing;
+mod raw;
 mod repeats;
 mod standing;
 mod store;

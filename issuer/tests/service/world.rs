@@ -13,8 +13,8 @@ use obol_issuer::{Config, Issuer, StartError, router};
 use obol_issuer_client::{Ask, Issued, IssuerAddress, IssuerClient, IssuerClientError, RequestKey};
 use obol_transport::http::Request;
 use obol_transport::{
-    Bytes, ClientAuth, HttpsClient, Identity, Reply, TransportError, TrustAnchor, new_identity,
-    serve, server_config,
+    Bytes, ClientAuth, HttpsClient, Identity, Limits, Reply, TransportError, TrustAnchor,
+    new_identity, serve_within, server_config,
 };
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature, SigningKey};
@@ -199,6 +199,11 @@ impl World {
         text
     }
 
+    /// A certificate of the access CA like that of a platform, but for `change`.
+    pub(crate) fn certificate(&self, change: impl FnOnce(&mut CertificateParams)) -> Leaf {
+        Leaf::of(&self.access, change)
+    }
+
     pub(crate) async fn start(&self, config: Config) -> Result<String, StartError> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         self.start_at(listener, config, Arc::default()).await
@@ -211,6 +216,14 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let router = router(Arc::new(issuer), || TOMORROW);
         self.serve_at(listener, &config, router)
+    }
+
+    /// Within these limits.
+    pub(crate) async fn start_within(&self, limits: Limits, config: Config) -> String {
+        let issuer = Issuer::start(&config, UnixTime(NOW)).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let router = router(Arc::new(issuer), || NOW);
+        self.serve_within(limits, listener, &config, router)
     }
 
     /// On this listener, with these faults before it.
@@ -227,13 +240,24 @@ impl World {
     }
 
     fn serve_at(&self, listener: TcpListener, config: &Config, router: axum::Router) -> String {
+        self.serve_within(Limits::default(), listener, config, router)
+    }
+
+    fn serve_within(
+        &self,
+        limits: Limits,
+        listener: TcpListener,
+        config: &Config,
+        router: axum::Router,
+    ) -> String {
         let identity = Identity::load(&config.tls.certificate, &config.tls.key).unwrap();
         let tls = server_config(identity, ClientAuth::Required(self.anchor()));
         let base = format!(
             "https://localhost:{}",
             listener.local_addr().unwrap().port()
         );
-        tokio::spawn(serve(listener, tls, router, std::future::pending()));
+        let never = std::future::pending();
+        tokio::spawn(serve_within(limits, listener, tls, router, never));
         base
     }
 
@@ -300,6 +324,31 @@ pub(crate) fn fresh_key() -> RequestKey {
     RequestKey::new(random)
 }
 
+/// A certificate and its key, DER.
+pub(crate) struct Leaf {
+    pub(crate) certificate: Vec<u8>,
+    pub(crate) key: Vec<u8>,
+}
+
+impl Leaf {
+    /// By a CA that nobody here knows.
+    pub(crate) fn of_a_stranger() -> Leaf {
+        Leaf::of(&ca(), |_| {})
+    }
+
+    fn of(ca: &CertifiedIssuer<'_, KeyPair>, change: impl FnOnce(&mut CertificateParams)) -> Leaf {
+        let mut params = CertificateParams::default();
+        let uri = "obol://platform/main".try_into().unwrap();
+        params.subject_alt_names = vec![rcgen::SanType::URI(uri)];
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        Leaf {
+            certificate: params.signed_by(&key, ca).unwrap().der().to_vec(),
+            key: key.serialize_der(),
+        }
+    }
+}
+
 /// A client that is no shipped one.
 #[derive(Clone)]
 pub(crate) struct Caller {
@@ -318,7 +367,8 @@ impl Caller {
         self.http.send(request.body(body).unwrap()).await.unwrap()
     }
 
-    /// As a client does: the same request under the same key until there is an answer.
+    /// As a client does: the same request under the same key until there is an answer for each
+    /// item.
     pub(crate) async fn post_until_answered(&self, path: &str, key: &str, body: &Value) -> Value {
         let url = format!("{}{path}", self.base);
         let body = Bytes::from(serde_json::to_vec(body).unwrap());
@@ -328,9 +378,7 @@ impl Caller {
                 .header("Idempotency-Key", key);
             let sent = self.http.send(request.body(body.clone()).unwrap()).await;
             match sent {
-                Ok(reply) if ![409, 503].contains(&reply.status.as_u16()) => {
-                    return json_of(&reply, 200);
-                }
+                Ok(reply) if is_final(&reply) => return json_of(&reply, 200),
                 Ok(_) => tokio::time::sleep(std::time::Duration::from_secs(1)).await,
                 Err(TransportError::DeadlineExceeded { .. }) => {}
                 Err(other) => panic!("{other:?}"),
@@ -348,6 +396,14 @@ impl Caller {
         let reply = reply.success().unwrap();
         serde_json::from_slice(&reply.body).unwrap()
     }
+}
+
+/// Whether there is nothing in a batch's reply for which one should ask again.
+fn is_final(reply: &Reply) -> bool {
+    let waits = |result: &Value| result["problem"]["status"] == 503;
+    let all: Value = serde_json::from_slice(&reply.body).unwrap();
+    let items = all["results"].as_array();
+    ![409, 503].contains(&reply.status.as_u16()) && !items.into_iter().flatten().any(waits)
 }
 
 /// A reply's JSON, of a status.

@@ -1,6 +1,7 @@
 //! What any program would do at least: hash, `C_Sign`, verify, on each session in a thread of its
 //! own.
 
+use std::path::Path;
 use std::sync::Mutex;
 
 use cryptoki::context::Pkcs11;
@@ -8,13 +9,9 @@ use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 use obol_credential::credential_signature_input;
-use obol_kms::Curve;
+use obol_kms::{Curve, IssuerKey};
 use p384::ecdsa::signature::hazmat::PrehashVerifier;
 use sha2::{Digest, Sha256, Sha384};
-
-use crate::service::Issuer;
-use crate::world::World;
-use crate::{claims, label_of};
 
 pub(crate) struct Bare {
     sessions: Vec<Mutex<Session>>,
@@ -24,23 +21,36 @@ pub(crate) struct Bare {
     input: Vec<u8>,
 }
 
+/// Where the key is: a bare private key is found by its label.
+pub(crate) struct Place<'a> {
+    pub(crate) module: &'a Path,
+    pub(crate) token: &'a str,
+    pub(crate) label: &'a str,
+}
+
 impl Bare {
     /// On the module that is loaded and the token that is logged in already.
-    pub(crate) fn open(issuer: &Issuer, sessions: usize) -> Bare {
-        let pkcs11 = Pkcs11::new(World::module_path()).unwrap();
-        let slot = pkcs11.get_slots_with_initialized_token().unwrap()[0];
+    pub(crate) fn open(
+        issuer: &IssuerKey,
+        place: &Place<'_>,
+        claims: &[u8],
+        sessions: usize,
+    ) -> Bare {
+        let pkcs11 = Pkcs11::new(place.module).unwrap();
+        let slots = pkcs11.get_slots_with_initialized_token().unwrap();
+        let is_it = |slot: &_| pkcs11.get_token_info(*slot).unwrap().label() == place.token;
+        let slot = slots.into_iter().find(is_it).unwrap();
         let sessions: Vec<_> = (0..sessions)
             .map(|_| Mutex::new(pkcs11.open_ro_session(slot).unwrap()))
             .collect();
-        let public = issuer.key.key().public();
+        let public = issuer.key().public();
         let curve = public.curve();
         let wanted = [
             Attribute::Class(ObjectClass::PRIVATE_KEY),
-            Attribute::Label(label_of(curve).into_bytes()),
+            Attribute::Label(place.label.as_bytes().to_vec()),
         ];
         let key = sessions[0].lock().unwrap().find_objects(&wanted).unwrap()[0];
-        let claims = claims().encode();
-        let input = credential_signature_input(curve.algorithm(), issuer.key.kid(), &claims);
+        let input = credential_signature_input(curve.algorithm(), issuer.kid(), claims);
         Bare {
             sessions,
             key,

@@ -29,11 +29,13 @@ struct Row {
     better: &'static str,
 }
 
-/// What a figure may be at most: a ratio, or microseconds where nothing stands beside.
+/// What a figure may be: a ratio, or the figure itself where nothing stands beside.
 #[derive(Clone, Copy, Debug)]
 pub enum Budget {
     /// The design sets one.
     AtMost(f64),
+    /// The same of a rate: more is better.
+    AtLeast(f64),
     /// Reported only.
     None,
 }
@@ -77,21 +79,7 @@ impl Group {
     ) -> io::Result<()> {
         let time = self.microseconds(figure)?;
         let beside = beside.map(|id| self.microseconds(id)).transpose()?;
-        let budget = match budget {
-            Budget::AtMost(most) => Some(most),
-            Budget::None => None,
-        };
-        let ratio = beside.map_or(time, |beside| time / beside);
-        let row = Row {
-            name: figure,
-            figure: time,
-            unit: "us",
-            beside,
-            ratio,
-            budget,
-            better: "lower",
-        };
-        self.rows.push(row);
+        self.rows.push(Row::new(figure, time, "us", beside, budget));
         Ok(())
     }
 
@@ -107,20 +95,21 @@ impl Group {
         budget: Budget,
     ) -> io::Result<()> {
         let beside = self.microseconds(beside)?;
-        let budget = match budget {
-            Budget::AtMost(most) => Some(most),
-            Budget::None => None,
-        };
-        self.rows.push(Row {
-            name,
-            figure,
-            unit: "us",
-            beside: Some(beside),
-            ratio: figure / beside,
-            budget,
-            better: "lower",
-        });
+        self.rows
+            .push(Row::new(name, figure, "us", Some(beside), budget));
         Ok(())
+    }
+
+    /// Adds a figure that was measured without criterion, beside another of the same run.
+    pub fn measured(
+        &mut self,
+        name: &'static str,
+        figure: f64,
+        unit: &'static str,
+        beside: Option<f64>,
+        budget: Budget,
+    ) {
+        self.rows.push(Row::new(name, figure, unit, beside, budget));
     }
 
     /// A folder on the file system of cargo's target folder, which is that of a disk.
@@ -138,15 +127,8 @@ impl Group {
 
     /// Adds a figure that no clock measured.
     pub fn figure(&mut self, name: &'static str, figure: f64, unit: &'static str) {
-        self.rows.push(Row {
-            name,
-            figure,
-            unit,
-            beside: None,
-            ratio: figure,
-            budget: None,
-            better: "lower",
-        });
+        self.rows
+            .push(Row::new(name, figure, unit, None, Budget::None));
     }
 
     /// Prints the rows and writes them as JSON.
@@ -188,6 +170,32 @@ impl Group {
         let text = fs::read(self.target.join(file))?;
         let estimates: Estimates = serde_json::from_slice(&text)?;
         Ok(estimates.median.point_estimate / 1_000.0)
+    }
+}
+
+impl Row {
+    fn new(
+        name: &'static str,
+        figure: f64,
+        unit: &'static str,
+        beside: Option<f64>,
+        budget: Budget,
+    ) -> Row {
+        let (budget, better) = match budget {
+            Budget::AtMost(most) => (Some(most), "lower"),
+            Budget::AtLeast(least) => (Some(least), "higher"),
+            Budget::None if unit.ends_with("/s") => (None, "higher"),
+            Budget::None => (None, "lower"),
+        };
+        Row {
+            name,
+            figure,
+            unit,
+            beside,
+            ratio: beside.map_or(figure, |beside| figure / beside),
+            budget,
+            better,
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub use ceremonies::{Audit, Ceremony};
 pub use forger::forge;
 pub use passenger::{Order, Passenger, StatementLine};
 pub use ports::Ports;
-pub use process::{Ran, Service, Tool, WorldError};
+pub use process::{Ran, Service, Tool, WorldError, binaries};
 pub use registry::LOG_ORIGIN;
 pub use scanner::Scanner;
 pub use sites::Sites;

@@ -334,7 +334,11 @@ fn ready_line(stdout: BufReader<impl std::io::Read + Send + 'static>) -> Option<
 }
 
 /// Where cargo puts binaries: beside the demo, or one above the tests' `deps`.
-fn binaries() -> PathBuf {
+///
+/// # Panics
+/// When this program does not lie in a folder of cargo's.
+#[must_use]
+pub fn binaries() -> PathBuf {
     let executable = std::env::current_exe().expect("a running program has a path");
     let folder = executable.parent().expect("a file has a folder");
     let above = folder.parent().expect("target/debug has a parent");
