@@ -45,15 +45,17 @@ fn keys_and_services(world: &mut World, steps: &mut Steps) -> Result<(), DemoErr
     steps.step("issuer and platform have identities", world, |w| {
         w.certify_services()
     })?;
-    steps.step("two buses have identities", world, |w| {
-        BUSES.iter().try_for_each(|bus| w.certify_terminal(bus))
-    })?;
     steps.say("Services, each its own process");
     steps.step("the bank is up", world, World::start_bank)?;
     steps.step(
-        "key daemon, issuer and platform are up",
+        "key daemons of issuer and access CA, issuer and platform are up",
         world,
         World::start_online,
+    )?;
+    steps.step(
+        "two buses enrol, each with a code that is good once and for a day",
+        world,
+        |w| BUSES.iter().try_for_each(|bus| w.enrol_terminal(bus)),
     )?;
     steps.step(
         "a static server gives away what the issuer publishes",
@@ -111,11 +113,12 @@ fn ceremonies(world: &mut World, steps: &mut Steps) -> Result<(), DemoError> {
         &Ceremony::TRUST_KEYS,
     )?;
     steps.step(
-        "two of the officers let shards, audit log and repository's online keys sign",
+        "two of the officers let every online key sign",
         world,
         |w| {
             w.hand_out_certificates()?;
             w.make_registry()?;
+            w.make_access_registry()?;
             w.make_trust_keys()
         },
     )?;

@@ -50,6 +50,7 @@ pub use signer::{OnlineKeys, OnlineRole, RoleSigner, SignFailed};
 pub use watch::{TICK, publish_while_elected};
 
 use folder::Folder;
+use inputs::MadeLists;
 
 /// A kid as a person gives it: 8 lower-case hexadecimal digits.
 ///
@@ -169,6 +170,7 @@ pub struct Publisher<S> {
     offline: Offline,
     keys: OnlineKeys<S>,
     current: Current,
+    lists: MadeLists,
 }
 
 impl<S: RoleSigner> Publisher<S> {
@@ -191,7 +193,15 @@ impl<S: RoleSigner> Publisher<S> {
             offline,
             keys,
             current,
+            lists: MadeLists::default(),
         })
+    }
+
+    /// How many status lists it has made since it began; a list that did not change is not made
+    /// again.
+    #[must_use]
+    pub fn lists_made(&self) -> u64 {
+        self.lists.count()
     }
 
     /// Publishes `inputs` if they changed, or what has to be signed again at `now`.
@@ -218,7 +228,7 @@ impl<S: RoleSigner> Publisher<S> {
         let name = format!("{}.targets.json", targets.head.version);
         self.folder
             .write_once(&Folder::metadata(&name), &targets_bytes)?;
-        let files = inputs.denylist()?;
+        let files = inputs.denylist(&mut self.lists)?;
         let denylist = self.role(OnlineRole::Denylist, files, now).await?;
         let fares = self.role(OnlineRole::Fares, inputs.fares(), now).await?;
         let of = |name: &str, version, bytes: &[u8]| (name.to_owned(), Meta::of(version, bytes));

@@ -208,7 +208,7 @@ fn each_site_of_the_demo_has_its_own_tokens_and_no_authoritys_key_or_roots_pin_i
     assert!(token.contains("pin-source=prompt:"), "{token}");
 
     for (token, own) in [
-        ("access", vec!["access"]),
+        ("access", vec!["access", "audit"]),
         (
             "issuer",
             vec![

@@ -76,7 +76,7 @@ fn ports(folder: &Path) -> Vec<u16> {
             ports.push(digits.parse().unwrap());
         }
     }
-    assert_eq!(ports.len(), 4, "{ports:?}");
+    assert_eq!(ports.len(), 5, "{ports:?}");
     ports
 }
 
@@ -191,6 +191,7 @@ fn a_rider_and_a_shard_are_refused_seconds_after_the_command_and_others_ride() {
         "officers/root/1.root.json",
         "officers/targets/3.targets.json",
         "repository/metadata/timestamp.json",
+        "bus-1/enrolment.toml",
         "bus-1/trust/accepted-set",
         "bus-2/trust/accepted-set",
     ] {
@@ -216,9 +217,9 @@ fn ctrl_c_leaves_nothing_running() {
         .map(Result::unwrap)
         .any(|line| line.starts_with("Everything still runs"));
     assert!(waits, "the demo ended by itself");
-    // The demo, the key daemon, issuer, platform and bank.
+    // The demo, two key daemons, issuer, platform and bank.
     let running = processes_of(folder.path());
-    assert!(running.len() >= 5, "{running:?}");
+    assert!(running.len() >= 6, "{running:?}");
     for port in ports(folder.path()) {
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
     }
@@ -237,7 +238,7 @@ fn ctrl_c_between_two_steps_leaves_nothing_running() {
         .unwrap();
     let mut errors = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
-    while !line.contains("key daemon, issuer and platform are up") {
+    while !line.contains("issuer and platform are up") {
         line.clear();
         assert!(
             errors.read_line(&mut line).unwrap() > 0,
@@ -285,7 +286,7 @@ fn a_folder_that_no_demo_made_is_left_alone() {
 #[test]
 fn a_busy_port_picks_another() {
     let (_turn, folder) = (Turn::take(), TempDir::new().unwrap());
-    let usual = [8443, 8444, 8445, 8446, 8447];
+    let usual = [8443, 8444, 8445, 8446, 8447, 8448];
     // Whoever holds a usual port already makes it as busy as this test would.
     let _busy = usual.map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
     held(&once(folder.path()));

@@ -107,30 +107,23 @@ impl Inputs {
         Ok(self)
     }
 
-    pub(super) fn denylist(&self) -> Result<BTreeMap<String, Vec<u8>>, InputsRefused> {
+    /// The files of the role, each list made anew only where it denies others than before.
+    pub(super) fn denylist(
+        &self,
+        made: &mut MadeLists,
+    ) -> Result<BTreeMap<String, Vec<u8>>, InputsRefused> {
         let suspended = SuspendedKeys::new(self.suspended.iter().copied().collect())?;
         let mut files = BTreeMap::from([(SUSPENDED.to_owned(), suspended.encode())]);
-        let empty = StatusList::empty(self.size as usize)?;
-        let nobody = empty.encode();
+        made.begin(self.size)?;
         for ((kid, epoch), indexes) in &self.lists {
-            let path = path(StatusListId {
+            let id = StatusListId {
                 kid: *kid,
                 epoch: *epoch,
-            });
-            if indexes.is_empty() {
-                files.insert(path, nobody.clone());
-                continue;
-            }
-            let mut list = empty.clone();
-            for index in indexes {
-                list.deny(*index).ok_or(InputsRefused::Beyond {
-                    kid: *kid,
-                    index: *index,
-                    size: self.size,
-                })?;
-            }
-            files.insert(path, list.encode());
+            };
+            files.insert(path(id), made.list(id, indexes)?);
         }
+        made.lists
+            .retain(|id, _| self.lists.contains_key(&(id.kid, id.epoch)));
         Ok(files)
     }
 
@@ -139,6 +132,58 @@ impl Inputs {
             (format!("fares/{operator}.cbor"), bytes.clone())
         };
         self.fares.iter().map(file).collect()
+    }
+}
+
+/// Status lists as they were made last. A revocation costs the work on its own list, not on all.
+#[derive(Debug, Default)]
+pub(super) struct MadeLists {
+    size: u32,
+    nobody: Vec<u8>,
+    lists: BTreeMap<StatusListId, (Vec<u32>, Vec<u8>)>,
+    count: u64,
+}
+
+impl MadeLists {
+    /// How many lists were made, rather than taken as they were.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Lists of another size are other lists.
+    fn begin(&mut self, size: u32) -> Result<(), InputsRefused> {
+        if self.size != size || self.nobody.is_empty() {
+            self.lists.clear();
+            self.nobody = StatusList::empty(size as usize)?.encode();
+            self.size = size;
+            self.count += 1;
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, id: StatusListId, indexes: &[u32]) -> Result<Vec<u8>, InputsRefused> {
+        if indexes.is_empty() {
+            return Ok(self.nobody.clone());
+        }
+        if let Some((_, bytes)) = self
+            .lists
+            .get(&id)
+            .filter(|(made_of, _)| made_of == indexes)
+        {
+            return Ok(bytes.clone());
+        }
+        let mut list = StatusList::empty(self.size as usize)?;
+        for index in indexes {
+            list.deny(*index).ok_or(InputsRefused::Beyond {
+                kid: id.kid,
+                index: *index,
+                size: self.size,
+            })?;
+        }
+        let bytes = list.encode();
+        self.count += 1;
+        self.lists.insert(id, (indexes.to_vec(), bytes.clone()));
+        Ok(bytes)
     }
 }
 

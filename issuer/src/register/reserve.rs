@@ -10,7 +10,7 @@ use super::{Register, RegisterError, quota};
 use crate::issuance::{FareTemplate, epoch};
 
 /// How many indexes a request draws; with a tenth of the list in use, all taken once in 10^16.
-pub(crate) const CANDIDATES: usize = 16;
+pub(crate) const CANDIDATES: usize = 32;
 
 const INSERT: &str = "
 INSERT INTO issued (kid, epoch, status_index, cti, subject, device_key, issued_at, expires_at,

@@ -1,8 +1,8 @@
 use std::fs;
 
-use obol_credential::UnixTime;
+use obol_credential::{Kid, UnixTime};
 use obol_issuer::publisher::{
-    Election, KEEP_S, ONLINE_LIFE_S, OnlineRole, Outcome, PERIOD_OVERLAP_S, PublishError,
+    Election, Inputs, KEEP_S, ONLINE_LIFE_S, OnlineRole, Outcome, PERIOD_OVERLAP_S, PublishError,
     ROLE_RENEW_S, TIMESTAMP_RENEW_S,
 };
 use obol_trust::tuf::*;
@@ -300,4 +300,41 @@ fn one_publisher_is_elected_and_another_takes_over_when_it_is_gone() {
     assert!(election.stand().unwrap().is_none());
     drop(first);
     assert!(election.stand().unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_revocation_costs_the_making_of_its_own_list_and_of_no_other() {
+    const FULL: u32 = 1 << 20;
+    let house = House::new();
+    let mut publisher = house.publisher();
+    let kids: Vec<_> = (1..=8).map(|shard| Kid([shard; 4])).collect();
+    // Half of a list is in use, and of that one in a hundred is denied.
+    let denied = |more: &[u32]| {
+        let lists = kids.iter().enumerate().map(|(at, kid)| {
+            let mut indexes: Vec<u32> = (0..5_243).map(|number| number * 199).collect();
+            if at == 3 {
+                indexes.extend(more);
+            }
+            let (kid, epoch) = (*kid, NOW.0 / DAY);
+            obol_issuer::DeniedIndexes {
+                kid,
+                epoch,
+                indexes,
+            }
+        });
+        Inputs::new(&kids, FULL, lists.collect(), NOW)
+    };
+    publisher.publish(&denied(&[]), NOW).await.unwrap();
+    // One for nobody, which all unused days share, and one for each shard's today.
+    assert_eq!(publisher.lists_made(), 9);
+    let begun = std::time::Instant::now();
+    publisher.publish(&denied(&[]), NOW.plus(1)).await.unwrap();
+    let same = begun.elapsed();
+    assert_eq!(publisher.lists_made(), 9);
+    let begun = std::time::Instant::now();
+    let one_more = denied(&[FULL - 1]);
+    publisher.publish(&one_more, NOW.plus(2)).await.unwrap();
+    let changed = begun.elapsed();
+    assert_eq!(publisher.lists_made(), 10);
+    eprintln!("nothing new: {same:?}; one revocation among 41 944: {changed:?}");
 }

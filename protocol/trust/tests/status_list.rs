@@ -139,6 +139,25 @@ fn a_million_credentials_one_in_a_hundred_denied_take_less_than_sixteen_kibibyte
 }
 
 #[test]
+fn a_million_live_credentials_in_lists_that_are_used_to_two_thirds_keep_to_the_same_budget() {
+    // 699 051 of 1 048 576 indexes are live, one in a hundred of those is denied.
+    let mut list = StatusList::empty(1 << 20).unwrap();
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut denied = 0;
+    while denied < 6_991 {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let index = (state >> 44) as u32;
+        denied += u32::from(list.denies(index) == Some(false));
+        list.deny(index).unwrap();
+    }
+    let bytes = list.encode().len() * 1_000_000 / 699_051;
+    eprintln!("{bytes} bytes for each million that are live");
+    assert!(bytes < 16 * 1024, "{bytes} bytes a million");
+}
+
+#[test]
 fn a_credentials_list_is_that_of_its_key_and_day() {
     let id = StatusListId::of(Kid([1; 4]), UnixTime(20_000 * 86_400 + 86_399));
     assert_eq!(id.epoch, 20_000);

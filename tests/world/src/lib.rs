@@ -7,6 +7,7 @@
 )]
 
 mod ceremonies;
+mod enrolment;
 mod forger;
 mod mirror;
 mod passenger;

@@ -17,31 +17,35 @@ pub struct Ports {
     pub bank: u16,
     /// The trust repository's mirror, HTTP.
     pub mirror: u16,
+    /// Where members enrol at the issuer, TLS.
+    pub enrolment: u16,
 }
 
 impl Ports {
     /// The usual ports, each replaced by a free one when it is taken.
     #[must_use]
     pub fn preferred() -> Self {
-        Self::free([8443, 8444, 8445, 8446, 8447])
+        Self::free([8443, 8444, 8445, 8446, 8447, 8448])
     }
 
     /// Ports that are free at this moment, for worlds that run side by side.
     #[must_use]
     pub fn any() -> Self {
-        Self::free([0; 5])
+        Self::free([0; 6])
     }
 
     /// All of them are bound before the first is let go, so that no two are the same.
-    fn free(preferred: [u16; 5]) -> Self {
+    fn free(preferred: [u16; 6]) -> Self {
         let listeners = preferred.map(bind);
-        let [issuer, passengers, terminals, bank, mirror] = listeners.each_ref().map(port);
+        let [issuer, passengers, terminals, bank, mirror, enrolment] =
+            listeners.each_ref().map(port);
         Self {
             issuer,
             passengers,
             terminals,
             bank,
             mirror,
+            enrolment,
         }
     }
 }
@@ -65,7 +69,7 @@ fn port(listener: &TcpListener) -> u16 {
 /// them, and whoever connects meanwhile is refused as by a closed port.
 #[derive(Debug)]
 pub(crate) struct Reservation {
-    _sockets: [TcpSocket; 5],
+    _sockets: [TcpSocket; 6],
 }
 
 impl Reservation {
@@ -76,6 +80,7 @@ impl Reservation {
             terminals,
             bank,
             mirror,
+            enrolment,
         } = ports;
         let sockets = [
             reserve(issuer)?,
@@ -83,6 +88,7 @@ impl Reservation {
             reserve(terminals)?,
             reserve(bank)?,
             reserve(mirror)?,
+            reserve(enrolment)?,
         ];
         Ok(Self { _sockets: sockets })
     }

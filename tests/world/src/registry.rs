@@ -54,15 +54,19 @@ impl World {
     /// # Errors
     /// What `obol-kms` has said.
     pub fn activate(&self, spki: &str) -> Result<(), WorldError> {
-        let publish = ["keys", "publish", spki, "--registry", REGISTRY];
+        self.activate_in(REGISTRY, spki)
+    }
+
+    pub(crate) fn activate_in(&self, registry: &str, spki: &str) -> Result<(), WorldError> {
+        let publish = ["keys", "publish", spki, "--registry", registry];
         let published = self.tool("obol-kms").succeed(&publish)?;
         let class = published.stdout.split(' ').nth(1);
         // Terminals of a world are made after its keys.
         match class {
             Some("issuer" | "access-ca" | "tuf-root" | "tuf-targets" | "tuf-online") => {
-                self.change_by(spki, "activate", &["--no-fleet"])
+                self.change_in(registry, spki, "activate", &["--no-fleet"])
             }
-            Some(_) => self.change(spki, "activate"),
+            Some(_) => self.change_in(registry, spki, "activate", &[]),
             None => Err(published.unexpected()),
         }
     }
@@ -80,10 +84,21 @@ impl World {
     /// # Errors
     /// What `obol-kms` has said.
     pub fn change_by(&self, spki: &str, verb: &str, by: &[&str]) -> Result<(), WorldError> {
+        self.change_in(REGISTRY, spki, verb, by)
+    }
+
+    fn change_in(
+        &self,
+        registry: &str,
+        spki: &str,
+        verb: &str,
+        by: &[&str],
+    ) -> Result<(), WorldError> {
         let kms = self.tool("obol-kms");
         let turn = self.changes.fetch_add(1, Ordering::Relaxed);
         let request = format!("{verb}-{turn}.request");
-        self.keys(&[&["request", spki, verb, "--out", &request][..], by].concat())?;
+        let asked = ["request", spki, verb, "--out", &request];
+        self.keys_in(registry, &[&asked[..], by].concat())?;
         let mut act = vec![verb.to_owned(), spki.to_owned()];
         act.extend(["--reason", "as planned"].map(str::to_owned));
         for officer in &OFFICERS[..2] {
@@ -97,7 +112,7 @@ impl World {
             .map(String::as_str)
             .chain(by.iter().copied())
             .collect();
-        self.keys(&act).map(drop)
+        self.keys_in(registry, &act).map(drop)
     }
 
     /// The SPKI id of the only key of a class.
@@ -251,7 +266,11 @@ interval_s = 1
 
     /// Runs `obol-kms keys`; the first word it prints, which names the key or the registry.
     pub(crate) fn keys(&self, arguments: &[&str]) -> Result<String, WorldError> {
-        let command = [&["keys"], arguments, &["--registry", REGISTRY]].concat();
+        self.keys_in(REGISTRY, arguments)
+    }
+
+    pub(crate) fn keys_in(&self, registry: &str, arguments: &[&str]) -> Result<String, WorldError> {
+        let command = [&["keys"], arguments, &["--registry", registry]].concat();
         let ran = self.tool("obol-kms").succeed(&command)?;
         let first = ran.stdout.split_whitespace().next();
         first.map(str::to_owned).ok_or_else(|| ran.unexpected())

@@ -43,6 +43,9 @@ impl World {
     /// When one does not become ready.
     pub fn start_online(&mut self) -> Result<(), WorldError> {
         self.start_kms()?;
+        if self.has_enrolment() {
+            self.start_access_kms()?;
+        }
         self.start_issuer()?;
         self.start_platform()
     }
@@ -52,7 +55,9 @@ impl World {
     /// # Errors
     /// When one does not end by itself.
     pub fn stop_online(&mut self) -> Result<(), WorldError> {
-        for service in [self.platform.take(), self.issuer.take(), self.kms.take()] {
+        let keys = [self.access_kms.take(), self.kms.take()];
+        let services = [self.platform.take(), self.issuer.take()];
+        for service in services.into_iter().chain(keys) {
             service.map_or(Ok(()), Service::stop)?;
         }
         Ok(())
@@ -190,6 +195,10 @@ impl World {
             true => r#"["issuer.pem", "issuer-2.pem"]"#,
             false => r#""issuer.pem""#,
         };
+        let crl = match self.has_enrolment() {
+            true => "crl = \"access.crl.pem\"\n",
+            false => "",
+        };
         let mut config = format!(
             r#"listen = "127.0.0.1:{}"
 database = "issuer.db"
@@ -199,7 +208,7 @@ templates = "credentials.toml"
 certificate = "issuer-tls.pem"
 key = "issuer.key"
 trust = "access.pem"
-[keys]
+{crl}[keys]
 signing = {signing}
 "#,
             self.ports.issuer
@@ -207,11 +216,19 @@ signing = {signing}
         if self.has_repository() {
             config += &self.publisher_config()?;
         }
+        if self.has_enrolment() {
+            config += &self.enrolment_config();
+        }
         let platform = (
             "obol://platform/main".to_owned(),
             "platform-tls.pem".to_owned(),
         );
+        // Who enrolled stands in the issuer's own register.
         let terminals = self.terminals()?.into_iter();
+        let terminals = terminals.filter(|name| {
+            let certified = self.path(&format!("{name}/terminal.pem.spki"));
+            certified.exists()
+        });
         let terminals = terminals.map(|name| {
             (
                 format!("obol://terminal/{name}"),

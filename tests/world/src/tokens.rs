@@ -92,6 +92,15 @@ impl World {
     /// # Errors
     /// What the commands have said.
     pub fn certify_terminal(&self, name: &str) -> Result<(), WorldError> {
+        self.provision_terminal(name)?;
+        self.tool("obol-pos")
+            .succeed(&["--dir", name, "identity"])?;
+        let certificate = format!("{name}/terminal.pem");
+        self.certify("terminal", &format!("{name}/terminal.csr"), &certificate)
+    }
+
+    /// Makes a terminal's folder with what it is told before its first ride.
+    pub(crate) fn provision_terminal(&self, name: &str) -> Result<(), WorldError> {
         let folder = self.path(name);
         fs::create_dir_all(&folder)
             .map_err(|error| WorldError::new(format!("{}: {error}", folder.display())))?;
@@ -115,11 +124,7 @@ issuer_url = "https://localhost:{issuer}"
 platform_url = "https://localhost:{platform}"
 {repository}"#
         );
-        self.write(&format!("{name}/terminal.toml"), &provisioning)?;
-        self.tool("obol-pos")
-            .succeed(&["--dir", name, "identity"])?;
-        let certificate = format!("{name}/terminal.pem");
-        self.certify("terminal", &format!("{name}/terminal.csr"), &certificate)
+        self.write(&format!("{name}/terminal.toml"), &provisioning)
     }
 
     /// Has the access CA sign a request.

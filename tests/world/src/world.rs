@@ -22,6 +22,7 @@ pub struct World {
     /// Where its services listen.
     pub ports: Ports,
     pub(crate) kms: Option<Service>,
+    pub(crate) access_kms: Option<Service>,
     pub(crate) issuer: Option<Service>,
     pub(crate) platform: Option<Service>,
     pub(crate) bank: Option<Service>,
@@ -59,6 +60,7 @@ impl World {
             folder,
             ports,
             kms: None,
+            access_kms: None,
             issuer: None,
             platform: None,
             bank: None,
