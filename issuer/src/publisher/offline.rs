@@ -11,8 +11,11 @@ use obol_credential::UnixTime;
 use obol_trust::tuf::{P256, Root, Signed, TargetFile, Targets};
 use thiserror::Error;
 
-/// The targets of the next period are published so many seconds before those of this one end: 48 h.
-pub const PERIOD_OVERLAP_S: u32 = 48 * 3600;
+/// The targets of the next period are published so many seconds before those of this one end: 120 h.
+/// For their end there is no grace, and a terminal that hears nothing for 96 h must not meet it.
+pub const PERIOD_OVERLAP_S: u32 = 120 * 3600;
+
+const _: () = assert!(PERIOD_OVERLAP_S > super::ONLINE_LIFE_S + 72 * 3600);
 
 const METADATA_MAX: usize = 256 * 1024;
 const TARGET_MAX: usize = 1024 * 1024;

@@ -25,7 +25,11 @@ fn blocks(page: &str, kind: &str) -> Vec<String> {
 }
 
 fn page() -> String {
-    fs::read_to_string(repository().join("docs/runbooks/kms.md")).unwrap()
+    runbook("kms.md")
+}
+
+fn runbook(name: &str) -> String {
+    fs::read_to_string(repository().join("docs/runbooks").join(name)).unwrap()
 }
 
 /// A machine on which everything is installed and nothing is set up.
@@ -192,6 +196,56 @@ fn every_command_of_the_runbook_works_in_its_order() {
     for (key, state) in [(old, "retired"), (new, "active"), (audit, "active")] {
         let line = result.lines().find(|line| line.starts_with(key)).unwrap();
         assert!(line.split(' ').any(|word| word == state), "{line}");
+    }
+}
+
+#[test]
+fn every_command_of_the_trust_runbook_works_in_its_order_behind_the_installation() {
+    let kms = page();
+    let (installation, _) = kms.split_once("\n## Start\n").unwrap();
+    let steps = blocks(&runbook("trust.md"), "sh");
+    assert!(steps.len() > 6, "{} blocks", steps.len());
+    let mut text = "set -x\n".to_owned() + &blocks(installation, "sh").concat();
+    text += &steps.concat();
+    text += "set +x\necho RESULT\nobol-kms keys list --registry \"$REGISTRY\"\n\
+             obol-kms keys examine --registry \"$REGISTRY\" > \"$OFFICE/examined\"\n\
+             ls \"$DRAFTS\"\necho \"old $OLD new $NEW\"\n";
+    let told = Machine::new().follow(&text);
+    let (_, result) = told.split_once("RESULT\n").unwrap();
+    let names = result.lines().last().unwrap();
+    let [_, old, _, new] = names.split(' ').collect::<Vec<_>>()[..] else {
+        panic!("{names}")
+    };
+    for (key, state) in [(old, "compromised"), (new, "active")] {
+        let line = result.lines().find(|line| line.starts_with(key)).unwrap();
+        assert!(line.split(' ').any(|word| word == state), "{line}");
+    }
+    for draft in ["root-2.json", "targets-101.json", "targets-1001.json"] {
+        assert!(
+            result.lines().any(|line| line == draft),
+            "{draft}: {result}"
+        );
+    }
+}
+
+/// What drills a case with publisher and terminals stands beside it by its name.
+#[test]
+fn every_drill_that_the_trust_runbook_names_is_a_test_that_exists() {
+    let page = runbook("trust.md");
+    let sources: String = [
+        "tests/fleet/src/drills.rs",
+        "tests/fleet/tests/fleet.rs",
+        "issuer/tests/publisher/tough.rs",
+    ]
+    .map(|file| fs::read_to_string(repository().join(file)).unwrap())
+    .concat();
+    let names = page.split('`').skip(1).step_by(2);
+    let long =
+        |name: &&str| name.len() > 40 && name.bytes().all(|b| b == b'_' || b.is_ascii_lowercase());
+    let drills: Vec<_> = names.filter(long).collect();
+    assert!(drills.len() >= 6, "{drills:?}");
+    for drill in drills {
+        assert!(sources.contains(&format!("fn {drill}(")), "{drill}");
     }
 }
 
