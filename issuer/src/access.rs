@@ -23,6 +23,7 @@ use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::config::Config;
 use crate::enrolment::EnrolmentRequest;
+use crate::expiry::list_times;
 use crate::register::Member;
 use pen::{Pen, Subject};
 
@@ -264,9 +265,12 @@ impl AccessCa {
         }
     }
 
-    /// Whether there is a list already.
-    pub(crate) fn has_list(&self) -> bool {
-        self.crl.exists()
+    /// Whether the next list should be made: there is none, or half of the last one's life is over.
+    pub(crate) fn list_is_due(&self, now: UnixTime) -> bool {
+        match list_times(&self.crl) {
+            Some((made, next)) => now.0 >= made.0 + next.0.saturating_sub(made.0) / 2,
+            None => true,
+        }
     }
 }
 

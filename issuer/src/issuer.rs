@@ -11,13 +11,14 @@ use obol_kms_client::{KeyState, KmsClient};
 use obol_trust::BundleRefused;
 use thiserror::Error;
 use tokio::sync::Notify;
-use tracing::error;
+use tracing::{error, info};
 
 use crate::access::{AccessCa, AccessError};
 use crate::admission::Admission;
 use crate::certificate::IssuerCertificate;
 use crate::clients::{Client, Clients};
 use crate::config::Config;
+use crate::expiry::{self, Expiry};
 use crate::in_flight::InFlight;
 use crate::issuance::{IssueRefused, Policy};
 use crate::metrics::Metrics;
@@ -73,6 +74,7 @@ pub(crate) struct Live {
     configured: Clients,
     daily_quota: u32,
     bundle_life_s: u32,
+    expiries: Vec<Expiry>,
 }
 
 /// What only a start can change.
@@ -104,7 +106,7 @@ impl Issuer {
         let register = Register::open(&config.database)?;
         let restored = register.restore_point().await?;
         if let Some(access) = &access
-            && !access.has_list()
+            && access.list_is_due(now)
         {
             let members = register.members(now).await?;
             access.publish_list(&members, now).await?;
@@ -197,6 +199,39 @@ impl Issuer {
         access.publish_list(&members, now).await?;
         self.list_changed.notify_one();
         Ok(Some(member))
+    }
+
+    /// Makes the next revocation list when half of the last one's life is over. What fails is logged,
+    /// and tried again at the next call; the last list counts until then.
+    pub async fn keep_list(&self, now: UnixTime) {
+        let Some(access) = self
+            .access
+            .as_ref()
+            .filter(|access| access.list_is_due(now))
+        else {
+            return;
+        };
+        let _one_list_at_a_time = self.lists.lock().await;
+        let renewed = async {
+            let members = self.register.members(now).await?;
+            access.publish_list(&members, now).await?;
+            Ok::<_, RevokeRefused>(())
+        };
+        match renewed.await {
+            Ok(()) => {
+                info!("the revocation list was made anew, as its time had come");
+                self.list_changed.notify_one();
+            }
+            Err(cause) => {
+                let cause: &dyn std::error::Error = &cause;
+                error!(cause, "the next revocation list was not made");
+            }
+        }
+    }
+
+    /// What runs out by itself, and when.
+    pub(crate) fn expiries(&self) -> Vec<Expiry> {
+        self.live.load().expiries.clone()
     }
 
     /// Ends when the revocation list was written anew.
@@ -324,6 +359,7 @@ impl Issuer {
 impl Live {
     fn new(config: &Config, shards: Shards) -> Self {
         Self {
+            expiries: expiry::of(config, &shards),
             shards,
             policy: config.policy.clone(),
             clients: config.clients.clone(),

@@ -8,6 +8,7 @@ mod clients;
 mod config;
 mod enrolment;
 mod est;
+mod expiry;
 #[doc(hidden)]
 pub mod fuzzing;
 mod in_flight;

@@ -216,9 +216,10 @@ async fn reload(path: &Path, issuer: &Issuer, tls: &(LiveTls, LiveTls)) -> miett
     Ok(())
 }
 
-/// Forgets what is old, now and then.
+/// Forgets what is old and renews the revocation list, now and then.
 async fn upkeep(issuer: Arc<Issuer>) {
     loop {
+        issuer.keep_list(UnixTime(unix_now())).await;
         if let Err(cause) = issuer.purge(UnixTime(unix_now())).await {
             error!(
                 cause = &cause as &dyn std::error::Error,

@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::expiry::Expiry;
 use crate::issuance::IssueRefused;
 use crate::issuer::IssuedCredential;
 
@@ -35,6 +36,13 @@ pub(crate) struct Metrics {
     standing_changes: Counter,
     requests: Family<RequestLabels, Counter>,
     seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
+    expires: Family<ExpiryLabels, Gauge>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExpiryLabels {
+    what: &'static str,
+    name: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -68,6 +76,7 @@ impl Metrics {
             standing_changes: Counter::default(),
             requests: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            expires: Family::default(),
         };
         metrics.register();
         metrics
@@ -117,6 +126,8 @@ impl Metrics {
         registry.register("http_requests", requests, self.requests.clone());
         let seconds = "Time from a request's header to its answer's, by route";
         registry.register("http_request_seconds", seconds, self.seconds.clone());
+        let expires = "When certificates and the revocation list run out, seconds since 1970 UTC";
+        registry.register("expires_timestamp_seconds", expires, self.expires.clone());
     }
 
     pub(crate) fn issued(&self, results: &[Result<IssuedCredential, IssueRefused>]) {
@@ -166,8 +177,15 @@ impl Metrics {
         seconds.observe(took.as_secs_f64());
     }
 
-    /// The text of the exposition format, `waiting` being what a counter cannot know.
-    pub(crate) fn text(&self, waiting: usize) -> Result<String, fmt::Error> {
+    /// The text of the exposition format, with what a counter cannot know: what waits, what runs out.
+    pub(crate) fn text(&self, waiting: usize, expiries: &[Expiry]) -> Result<String, fmt::Error> {
+        // What was replaced is gone.
+        self.expires.clear();
+        for Expiry { what, name, at } in expiries {
+            let name = name.clone();
+            let labels = ExpiryLabels { what, name };
+            self.expires.get_or_create(&labels).set(at.0.into());
+        }
         self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;

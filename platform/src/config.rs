@@ -80,6 +80,8 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// The access CA.
     pub trust: PathBuf,
+    /// Its revocation list, where there is one.
+    pub crl: Option<PathBuf>,
 }
 
 /// Where credentials come from.

@@ -3,6 +3,7 @@
 mod app;
 mod bank;
 mod config;
+mod doors;
 mod enrolments;
 mod issuing;
 mod packs;
@@ -20,6 +21,7 @@ pub use config::{
     BankConfig, Config, ConfigError, IssuerConfig, TlsFiles, WitnessConfig, WitnessedLog,
     compile_tariff,
 };
+pub use doors::Doors;
 pub use packs::PacksError;
 pub use phone::passenger_router;
 pub use publishing::{Pushed, publishing};

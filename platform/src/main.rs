@@ -19,16 +19,16 @@ use miette::IntoDiagnostic;
 use obol_console::{Outcome, StopOnStdin, init_logging, unix_now, until_stopped, write_new_pair};
 use obol_issuer_client::IssuerClientError;
 use obol_platform::{
-    App, Config, Pushed, Scope, passenger_router, reexamine_in_background, terminal_router,
+    App, Config, Doors, Pushed, Scope, passenger_router, reexamine_in_background, terminal_router,
 };
-use obol_transport::{
-    ClientAuth, Identity, TrustAnchor, listen, new_identity, serve, server_config,
-};
+use obol_transport::{listen, new_identity, serve};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 /// How often the trust bundle is fetched again.
 const TRUST_EVERY: Duration = Duration::from_secs(3600);
+/// How often certificates and revocation list are looked at.
+const DOORS_EVERY: Duration = Duration::from_secs(10);
 /// How soon after a failure.
 const TRUST_RETRY: Duration = Duration::from_secs(5);
 
@@ -157,8 +157,7 @@ fn check_config(path: &Path) -> miette::Result<Outcome> {
 
 async fn run_service(path: &Path, stdin: StopOnStdin) -> miette::Result<Outcome> {
     let config = Config::load(path)?;
-    let identity = Identity::load(&config.tls.certificate, &config.tls.key)?;
-    let anchor = TrustAnchor::load(&config.tls.trust)?;
+    let doors = Doors::open(&config.tls)?;
     let (passengers, at_passengers) = listen(config.passenger_listen).await?;
     let (terminals, at_terminals) = listen(config.terminal_listen).await?;
     let app = Arc::new(App::open(config, unix_now)?);
@@ -172,8 +171,8 @@ async fn run_service(path: &Path, stdin: StopOnStdin) -> miette::Result<Outcome>
         drop(stop);
         ended
     };
-    let public = server_config(identity.clone(), ClientAuth::None);
-    let mutual = server_config(identity, ClientAuth::Required(anchor));
+    let (public, mutual) = (doors.passengers.clone(), doors.terminals.clone());
+    tokio::spawn(doors.keep(DOORS_EVERY));
     let (ended, for_passengers, for_terminals) = tokio::join!(
         watch_for_stop,
         serve(

@@ -39,7 +39,8 @@ pub(super) async fn healthz(
     tag = "operation",
     responses(
         (status = 200, description = "The disk takes writes, the daemon answers and serves a key \
-            in force", body = String, content_type = "text/plain"),
+            in force; then a line for each certificate and list, and when it runs out",
+            body = String, content_type = "text/plain"),
         (status = 403, description = "Not registered", body = ProblemReply,
             content_type = "application/problem+json"),
         (status = 503, description = "One of them does not", body = ProblemReply,
@@ -49,10 +50,13 @@ pub(super) async fn healthz(
 pub(super) async fn readyz(
     State(api): State<Arc<Api>>,
     Extension(peer): Extension<Peer>,
-) -> Result<&'static str, Refusal> {
+) -> Result<String, Refusal> {
     api.admit(&peer, &ANYBODY)?;
-    api.issuer.check(api.now()).await?;
-    Ok("ready\n")
+    let now = api.now();
+    api.issuer.check(now).await?;
+    let expiries = api.issuer.expiries();
+    let lines = expiries.iter().map(|expiry| expiry.line(now));
+    Ok(std::iter::once("ready\n".to_owned()).chain(lines).collect())
 }
 
 /// Counters in Prometheus' text format
@@ -73,7 +77,8 @@ pub(super) async fn metrics(
 ) -> Result<Response, Refusal> {
     const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     api.admit(&peer, &["platform", "issuer"])?;
-    let text = api.issuer.metrics().text(api.issuer.waiting());
+    let (waiting, expiries) = (api.issuer.waiting(), api.issuer.expiries());
+    let text = api.issuer.metrics().text(waiting, &expiries);
     let text = text.map_err(|cause| {
         error!(%cause, "the metrics cannot be written");
         Problem::internal()

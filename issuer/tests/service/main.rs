@@ -5,6 +5,7 @@
 mod daemon;
 mod doors;
 mod enrolment;
+mod expiry;
 mod faults;
 mod fleet;
 mod hostile;

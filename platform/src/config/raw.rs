@@ -49,6 +49,7 @@ struct RawTls {
     certificate: PathBuf,
     key: PathBuf,
     trust: PathBuf,
+    crl: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -118,6 +119,7 @@ impl Raw {
                 certificate: at(tls.certificate),
                 key: at(tls.key),
                 trust: at(tls.trust),
+                crl: tls.crl.map(at),
             },
             issuer: IssuerConfig {
                 issuers: issuers(issuer.url, issuer.nodes)?,

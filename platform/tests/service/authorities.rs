@@ -8,9 +8,9 @@ use obol_transport::{Identity, TrustAnchor, new_identity};
 use obol_trust::Entry;
 use obol_verifier_sdk::x509::Root;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer,
-    CustomExtension, DnType, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384,
-    SubjectPublicKeyInfo,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams,
+    CertificateSigningRequestParams, CertifiedIssuer, CustomExtension, DnType, IsCa, KeyIdMethod,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384, RevokedCertParams, SubjectPublicKeyInfo,
 };
 
 const EKU: [u8; 14] = [0x30, 12, 0x06, 10, 0x2b, 6, 1, 4, 1, 0x83, 0xd4, 0x5f, 1, 1];
@@ -62,6 +62,36 @@ impl Authorities {
         std::fs::write(&certificate, signed.pem()).unwrap();
         std::fs::write(&key, made.key_pem.as_bytes()).unwrap();
         Identity::load(&certificate, &key).unwrap()
+    }
+
+    /// `access.crl.pem`: the access CA's list, naming these certificates of `NAME.pem`.
+    pub(crate) fn revoke(&self, names: &[&str]) {
+        let revoked = names.iter().map(|name| {
+            let mut show = std::process::Command::new("openssl");
+            show.args(["x509", "-noout", "-serial", "-in"]);
+            let shown = show.arg(self.folder.join(format!("{name}.pem"))).output();
+            let shown = String::from_utf8(shown.unwrap().stdout).unwrap();
+            let serial = shown.trim().strip_prefix("serial=").unwrap();
+            let serial = data_encoding::HEXUPPER.decode(serial.as_bytes()).unwrap();
+            RevokedCertParams {
+                serial_number: serial.into(),
+                revocation_time: rcgen::date_time_ymd(2026, 1, 1),
+                reason_code: None,
+                invalidity_date: None,
+            }
+        });
+        let params = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2026, 1, 1),
+            next_update: rcgen::date_time_ymd(2036, 1, 1),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = params.signed_by(&self.access).unwrap().pem().unwrap();
+        let (next, path) = ("access.crl.next", self.folder.join("access.crl.pem"));
+        std::fs::write(self.folder.join(next), list).unwrap();
+        std::fs::rename(self.folder.join(next), path).unwrap();
     }
 
     /// Certifies the issuer key whose secret is one byte repeated.

@@ -6,6 +6,7 @@
 mod authorities;
 mod bank;
 mod bus;
+mod doors;
 mod issuer;
 mod money;
 mod phone;
