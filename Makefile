@@ -4,6 +4,7 @@
 # Each line is a command you could type yourself; set-up runs first and installs what is missing.
 
 SDK = obol-credential obol-tap obol-trust obol-fare obol-verifier-sdk obol-pos-sdk
+SERVED = obol-kms-cli obol-issuer obol-platform obol-softhsm-setup obol-load
 PYTHON = .venv/bin/python
 KRYOPTIC = $(CURDIR)/target/kryoptic/release/libkryoptic_pkcs11.so
 
@@ -65,6 +66,9 @@ bench: setup-demo
 	cargo bench --locked -p obol-bench --bench tap
 	cargo bench --locked -p obol-bench --bench size
 	cargo bench --locked -p obol-kms --bench kms
+	cargo build --locked --release -p obol-kms --example bare
+	cargo build --locked --release --bins $(addprefix -p ,$(SERVED))
+	cargo bench --locked -p obol-load --bench issuer
 
 # The C libraries of verifier and terminal: make install PREFIX=/usr DESTDIR=/some/image
 PREFIX ?= /usr/local

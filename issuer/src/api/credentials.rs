@@ -26,7 +26,9 @@ type Created = (StatusCode, Json<CredentialReply>);
     tag = "credentials",
     request_body = CredentialRequest,
     params(("Idempotency-Key" = Option<String>, Header,
-        description = "The same key with the same body gets the same credential, also after a crash")),
+        pattern = r#"^([A-Za-z0-9._:-]{1,64}|"[A-Za-z0-9._:-]{1,64}")$"#,
+        description = "The same key with the same body gets the same credential, also after a \
+            crash")),
     responses(
         (status = 201, description = "Signed", body = CredentialReply),
         (status = 400, description = "Malformed, or the proof does not hold", body = ProblemReply,
@@ -72,6 +74,7 @@ pub(super) async fn sign(
     tag = "credentials",
     request_body = BatchRequest,
     params(("Idempotency-Key" = Option<String>, Header,
+        pattern = r#"^([A-Za-z0-9._:-]{1,64}|"[A-Za-z0-9._:-]{1,64}")$"#,
         description = "As for one credential; an item that was refused is judged again")),
     responses(
         (status = 200, description = "A result for each item", body = BatchReply),
@@ -140,8 +143,11 @@ fn result(result: Result<IssuedCredential, IssueRefused>) -> BatchResult {
     tag = "credentials",
     request_body = RenewalRequest,
     params(
-        ("cti" = String, Path, description = "16 hexadecimal digits, lower case"),
-        ("Idempotency-Key" = Option<String>, Header, description = "As for one credential"),
+        ("cti" = String, Path, pattern = "^[0-9a-f]{16}$",
+            description = "16 hexadecimal digits, lower case"),
+        ("Idempotency-Key" = Option<String>, Header,
+            pattern = r#"^([A-Za-z0-9._:-]{1,64}|"[A-Za-z0-9._:-]{1,64}")$"#,
+            description = "As for one credential"),
     ),
     responses(
         (status = 201, description = "Signed; the earlier one stays good until it expires",
@@ -191,7 +197,8 @@ pub(super) async fn renew(
     get,
     path = "/v1/credentials/{cti}",
     tag = "credentials",
-    params(("cti" = String, Path, description = "16 hexadecimal digits, lower case")),
+    params(("cti" = String, Path, pattern = "^[0-9a-f]{16}$",
+        description = "16 hexadecimal digits, lower case")),
     responses(
         (status = 200, description = "As the register has it", body = CredentialStatus),
         (status = 400, description = "No name of a credential", body = ProblemReply,

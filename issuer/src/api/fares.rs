@@ -31,7 +31,8 @@ const CBOR: &str = "application/cbor";
     request_body(content = Vec<u8>, content_type = "application/cbor",
         description = "docs/spec/fare-pack.md, at most 32 KiB"),
     params(
-        ("operator" = String, Path, description = "1 to 32 of a-z 0-9 -"),
+        ("operator" = String, Path, pattern = "^[a-z0-9-]{1,32}$",
+            description = "1 to 32 of a-z 0-9 -"),
         ("If-Match" = Option<String>, Header, description = "The pack that is replaced, quoted"),
     ),
     responses(
@@ -79,7 +80,8 @@ pub(super) async fn push(
     get,
     path = "/v1/fare-packs/{operator}",
     tag = "trust",
-    params(("operator" = String, Path, description = "1 to 32 of a-z 0-9 -")),
+    params(("operator" = String, Path, pattern = "^[a-z0-9-]{1,32}$",
+        description = "1 to 32 of a-z 0-9 -")),
     responses(
         (status = 200, description = "Its bytes; ETag has its name", body = Vec<u8>,
             content_type = "application/cbor"),

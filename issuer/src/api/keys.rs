@@ -99,7 +99,8 @@ fn reply(certificate: &IssuerCertificate, use_here: KeyUse, state: KeyState) -> 
     path = "/v1/keys/{kid}/suspend",
     tag = "trust",
     request_body = CommandRequest,
-    params(("kid" = String, Path, description = "8 hexadecimal digits, lower case")),
+    params(("kid" = String, Path, pattern = "^[0-9a-f]{8}$",
+        description = "8 hexadecimal digits, lower case")),
     responses(
         (status = 200, description = "What holds now, durable; in the repository within seconds",
             body = KeyStandingReply),
@@ -147,7 +148,8 @@ pub(super) async fn suspend(
     path = "/v1/keys/{kid}/resume",
     tag = "trust",
     request_body = CommandRequest,
-    params(("kid" = String, Path, description = "8 hexadecimal digits, lower case")),
+    params(("kid" = String, Path, pattern = "^[0-9a-f]{8}$",
+        description = "8 hexadecimal digits, lower case")),
     responses(
         (status = 200, description = "What holds now, durable; in the repository within seconds",
             body = KeyStandingReply),

@@ -41,7 +41,8 @@ pub(super) async fn members(
     post,
     path = "/v1/members/{spki}/revoke",
     tag = "members",
-    params(("spki" = String, Path, description = "64 hexadecimal digits, lower case")),
+    params(("spki" = String, Path, pattern = "^[0-9a-f]{64}$",
+        description = "64 hexadecimal digits, lower case")),
     responses(
         (status = 200, description = "Revoked; the list is written", body = MemberReply),
         (status = 400, description = "No key's name", body = ProblemReply,

@@ -21,7 +21,8 @@ use super::wire::{InclusionProof, ProblemReply};
     get,
     path = "/v1/credentials/{cti}/inclusion-proof",
     tag = "credentials",
-    params(("cti" = String, Path, description = "16 hexadecimal digits, lower case")),
+    params(("cti" = String, Path, pattern = "^[0-9a-f]{16}$",
+        description = "16 hexadecimal digits, lower case")),
     responses(
         (status = 200, description = "Up to the last signed checkpoint, with its cosignatures",
             body = InclusionProof),

@@ -27,7 +27,8 @@ macro_rules! commands {
                 path = $path,
                 tag = "standing",
                 request_body = CommandRequest,
-                params(("handle" = String, Path, description = "32 hexadecimal digits, lower case")),
+                params(("handle" = String, Path, pattern = "^[0-9a-f]{32}$",
+                    description = "32 hexadecimal digits, lower case")),
                 responses(
                     (status = 200, description = "What holds now, durable", body = StandingReply),
                     (status = 400, description = "Malformed", body = ProblemReply,
@@ -104,7 +105,8 @@ async fn command(
     get,
     path = "/v1/subjects/{handle}",
     tag = "standing",
-    params(("handle" = String, Path, description = "32 hexadecimal digits, lower case")),
+    params(("handle" = String, Path, pattern = "^[0-9a-f]{32}$",
+        description = "32 hexadecimal digits, lower case")),
     responses(
         (status = 200, description = "A subject that was never heard of is active",
             body = StandingReply),
@@ -141,7 +143,8 @@ pub(super) async fn subject(
     get,
     path = "/v1/devices/{handle}",
     tag = "standing",
-    params(("handle" = String, Path, description = "32 hexadecimal digits, lower case")),
+    params(("handle" = String, Path, pattern = "^[0-9a-f]{32}$",
+        description = "32 hexadecimal digits, lower case")),
     responses(
         (status = 200, description = "A phone that was never heard of is active",
             body = StandingReply),
