@@ -35,7 +35,7 @@ const MANUALS: [Manual; 3] = [
     Manual {
         daemon: "obol-platform",
         file: "platform/platform.toml",
-        beside: &[],
+        beside: &["crl"],
         instead: &["url = \"https://localhost:8443\""],
     },
 ];
