@@ -191,7 +191,7 @@ fn a_rider_and_a_shard_are_refused_seconds_after_the_command_and_others_ride() {
         "officers/root/1.root.json",
         "officers/targets/3.targets.json",
         "repository/metadata/timestamp.json",
-        "bus-1/enrolment.toml",
+        "bus-1/terminal.pem",
         "bus-1/trust/accepted-set",
         "bus-2/trust/accepted-set",
     ] {

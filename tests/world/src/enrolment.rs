@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::MetadataExt};
 
-use crate::{World, WorldError, people::ROSTER};
+use crate::{World, WorldError, people::ROSTER, world::OPERATOR};
 
 /// The registry of the access CA's daemon.
 const ACCESS_REGISTRY: &str = "access.registry";
@@ -28,28 +28,23 @@ impl World {
         self.activate_in(ACCESS_REGISTRY, &audit)
     }
 
-    /// Makes a terminal's folder; it enrols with a code that the issuer's operator makes for it, and
-    /// the platform's operator registers it.
+    /// The issuer's operator makes a provisioning file with a code; the terminal begins with it and
+    /// enrols, and the platform's operator registers it.
     ///
     /// # Errors
     /// What the commands have said.
     pub fn enrol_terminal(&self, name: &str) -> Result<(), WorldError> {
-        self.provision_terminal(name)?;
+        self.make_folder(name)?;
         let identity = format!("obol://terminal/{name}");
-        let file = format!("{name}/enrolment.toml");
-        let url = format!("https://localhost:{}", self.ports.enrolment);
-        let code = [
-            "enrolment-code",
-            "--config",
-            "issuer.toml",
-            "--identity",
-            &identity,
-        ];
-        let begin = ["--provisioning", &file, "--url", &url];
+        let file = format!("{name}.provisioning.toml");
+        let code = ["enrolment-code", "--config", "issuer.toml"];
+        let whom = ["--identity", &identity, "--provisioning", &file];
         self.tool("obol-issuer")
-            .succeed(&[&code[..], &begin].concat())?;
+            .succeed(&[&code[..], &whom].concat())?;
         self.tool("obol-pos")
-            .succeed(&["--dir", name, "enroll", &file])?;
+            .succeed(&["--dir", name, "enroll", "--provisioning", &file])?;
+        fs::remove_file(self.path(&file))
+            .map_err(|error| WorldError::new(format!("{file}: {error}")))?;
         let certificate = format!("{name}/terminal.pem");
         let register = [
             "register-terminal",
@@ -94,12 +89,24 @@ origin = "{ACCESS_LOG}"
         Ok(())
     }
 
-    /// The issuer's `[enrolment]`.
+    /// The issuer's `[enrolment]`, and what it tells terminals.
     pub(crate) fn enrolment_config(&self) -> String {
-        let port = self.ports.enrolment;
+        let (enrolment, issuer) = (self.ports.enrolment, self.ports.issuer);
+        let (platform, mirror) = (self.ports.terminals, self.ports.mirror);
         format!(
-            "[enrolment]\nlisten = \"127.0.0.1:{port}\"\nkms_socket = \"access-kms.sock\"\n\
-             certificate_days = 30\n"
+            r#"[enrolment]
+listen = "127.0.0.1:{enrolment}"
+kms_socket = "access-kms.sock"
+certificate_days = 30
+[terminals]
+operator = "{OPERATOR}"
+enrolment_url = "https://localhost:{enrolment}"
+issuer_url = "https://localhost:{issuer}"
+platform_url = "https://localhost:{platform}"
+root = "root.pem"
+repository_url = "http://127.0.0.1:{mirror}"
+trust_root = "officers/root/1.root.json"
+"#
         )
     }
 }

@@ -100,19 +100,11 @@ impl World {
     }
 
     /// Makes a terminal's folder with what it is told before its first ride.
-    pub(crate) fn provision_terminal(&self, name: &str) -> Result<(), WorldError> {
+    fn provision_terminal(&self, name: &str) -> Result<(), WorldError> {
         let folder = self.path(name);
         fs::create_dir_all(&folder)
             .map_err(|error| WorldError::new(format!("{}: {error}", folder.display())))?;
         let (issuer, platform) = (self.ports.issuer, self.ports.terminals);
-        let repository = match self.has_repository() {
-            true => format!(
-                "repository_url = \"http://127.0.0.1:{}\"\n\
-                 trust_root = \"../officers/root/1.root.json\"\n",
-                self.ports.mirror
-            ),
-            false => String::new(),
-        };
         let provisioning = format!(
             r#"terminal = "{name}"
 operator = "{OPERATOR}"
@@ -122,7 +114,7 @@ certificate = "terminal.pem"
 key = "terminal.key"
 issuer_url = "https://localhost:{issuer}"
 platform_url = "https://localhost:{platform}"
-{repository}"#
+"#
         );
         self.write(&format!("{name}/terminal.toml"), &provisioning)
     }
