@@ -88,6 +88,9 @@ pub enum IssueRefused {
     /// A credential was asked for with this key before.
     #[error("a credential was asked for with this device key before")]
     DeviceKeyReused,
+    /// No key may sign now: each is blocked, or its certificate does not cover now.
+    #[error("none of the issuer's keys may sign now")]
+    NoKey,
     /// The register came back from a backup, and no key may sign before the next day.
     #[error("the register was restored from a backup, and signs again at {until}")]
     RestoredToday {

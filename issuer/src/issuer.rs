@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use obol_credential::UnixTime;
+use obol_kms_client::wire::{TokenHealth, WireToken};
 use obol_kms_client::{KeyState, KmsClient};
 use obol_trust::BundleRefused;
 use thiserror::Error;
@@ -266,6 +267,14 @@ impl Issuer {
                     .iter()
                     .any(|key| key.spki == certificate.spki() && key.state == KeyState::Active)
         });
+        // The registry says what a key may do, and only a token that is there does it.
+        let status = self.kms.status().await;
+        let status = status.map_err(|cause| unavailable("asking for tokens", &cause))?;
+        let is_ready = |token: &WireToken| token.health == TokenHealth::Ready;
+        if !status.tokens.iter().any(is_ready) {
+            error!("no token of the key management daemon is ready");
+            return Err(IssueRefused::Unavailable);
+        }
         if usable {
             self.check_restored(now)
         } else {
@@ -277,21 +286,30 @@ impl Issuer {
         }
     }
 
+    /// Whether a key may sign that nobody blocked and a restore did not stop; nothing was written
+    /// down for who is told that none does.
+    fn check_keys(&self, now: UnixTime) -> Result<(), IssueRefused> {
+        let live = self.live.load();
+        let mut signing = live.shards.signing().iter();
+        if !signing.any(|shard| live.shards.signs(shard, now)) {
+            return Err(IssueRefused::NoKey);
+        }
+        drop(live);
+        self.check_restored(now)
+    }
+
     /// Whether a key may sign that a restore did not stop.
     fn check_restored(&self, now: UnixTime) -> Result<(), IssueRefused> {
         let Some(point) = &self.restored else {
             return Ok(());
         };
         let live = self.live.load();
-        let kids = live
-            .shards
-            .signing()
-            .iter()
-            .map(|shard| shard.certificate.kid());
-        if kids.into_iter().any(|kid| lets_sign(Some(point), kid, now)) {
+        let signing = live.shards.signing().iter();
+        let kids = signing.map(|shard| shard.certificate.kid());
+        if kids.clone().any(|kid| lets_sign(Some(point), kid, now)) {
             return Ok(());
         }
-        let until = point.ends();
+        let until = point.ends(kids);
         let left = u32::try_from(until.since(now)).unwrap_or(u32::MAX);
         Err(IssueRefused::RestoredToday {
             until,

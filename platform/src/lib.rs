@@ -2,6 +2,7 @@
 
 mod app;
 mod bank;
+mod commanding;
 mod config;
 mod doors;
 mod enrolments;
@@ -17,6 +18,7 @@ mod witnessing;
 
 pub use app::{App, StartError};
 pub use bank::NOTIFY_PATH;
+pub use commanding::{NotGiven, give_commands_in_background};
 pub use config::{
     BankConfig, Config, ConfigError, IssuerConfig, TlsFiles, WitnessConfig, WitnessedLog,
     compile_tariff,

@@ -3,6 +3,7 @@
 mod books;
 mod fares;
 mod lists;
+mod passengers;
 mod riders;
 mod tariffs;
 
@@ -19,8 +20,10 @@ use miette::IntoDiagnostic;
 use obol_console::{Outcome, StopOnStdin, init_logging, unix_now, until_stopped, write_new_pair};
 use obol_issuer_client::IssuerClientError;
 use obol_platform::{
-    App, Config, Doors, Pushed, Scope, passenger_router, reexamine_in_background, terminal_router,
+    App, Config, Doors, Pushed, Scope, give_commands_in_background, passenger_router,
+    reexamine_in_background, terminal_router,
 };
+use obol_store::Standing;
 use obol_transport::{listen, new_identity, serve};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -93,6 +96,20 @@ enum Command {
         #[arg(long)]
         account: u64,
     },
+    /// Suspend a passenger: every issuer denies live credentials and refuses new ones.
+    Suspend(passengers::Commanded),
+    /// End a passenger's suspension.
+    Resume(passengers::Commanded),
+    /// List commands that an issuer has not confirmed.
+    Commands(books::Options),
+    /// Give an issuer every command again, as when its register came back from a backup.
+    RepeatCommands {
+        #[arg(long)]
+        config: PathBuf,
+        /// The issuer's name in the configuration; `main` where there is one.
+        #[arg(long)]
+        issuer: String,
+    },
     /// List records of journals that were received and are not charged, with the reason.
     Rejected(books::Options),
     /// Examine refused records again, with the keys and fare packs of today, and charge those
@@ -140,6 +157,10 @@ async fn main() -> ExitCode {
         Command::CheckBooks(options) => books::check_books(&options),
         Command::FraudCases(options) => lists::fraud_cases(&options),
         Command::CloseFraudCases { config, account } => books::close_fraud_cases(&config, account),
+        Command::Suspend(asked) => passengers::command(&asked, Standing::Suspended),
+        Command::Resume(asked) => passengers::command(&asked, Standing::Active),
+        Command::Commands(options) => passengers::pending(&options),
+        Command::RepeatCommands { config, issuer } => passengers::repeat(&config, &issuer),
         Command::Rejected(options) => lists::rejected(&options),
         Command::Reexamine { config } => books::reexamine(&config),
         Command::FarePack(command) => fares::fare_pack(&command).await,
@@ -162,6 +183,7 @@ async fn run_service(path: &Path, stdin: StopOnStdin) -> miette::Result<Outcome>
     let (terminals, at_terminals) = listen(config.terminal_listen).await?;
     let app = Arc::new(App::open(config, unix_now)?);
     tokio::spawn(keep_trust_fresh(Arc::clone(&app)));
+    give_commands_in_background(&app);
 
     println!("ready https://{at_passengers} https://{at_terminals}");
     info!(passengers = %at_passengers, terminals = %at_terminals, "serving");

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use miette::{Diagnostic, IntoDiagnostic};
-use obol_account::AccountNumber;
+use miette::IntoDiagnostic;
 use obol_console::Outcome;
 use obol_issuer_client::{Command, IssuerClient, Target, Verb};
-use obol_platform::{App, Config};
+use obol_platform::Config;
+use obol_store::Standing;
 use obol_transport::{Identity, TrustAnchor};
-use thiserror::Error;
+
+use crate::passengers;
 
 #[derive(Args)]
 pub(crate) struct Revoke {
@@ -24,26 +25,20 @@ pub(crate) struct Revoke {
     reason: String,
 }
 
-#[derive(Debug, Error, Diagnostic)]
-#[error("nobody has account {0}")]
-#[diagnostic(help("give the number that the phone shows"))]
-struct Nobody(u64);
-
+/// Kept first, then given at once; what an issuer does not confirm now, the service gives it later.
 pub(crate) async fn revoke(asked: &Revoke) -> miette::Result<Outcome> {
     let config = Config::load(&asked.config)?;
-    let number = AccountNumber::new(asked.account).into_diagnostic()?;
-    let passenger = App::books_to_read(&config)?
-        .passenger(number)
-        .into_diagnostic()?;
-    let passenger = passenger.ok_or(Nobody(asked.account))?;
+    let kept = passengers::keep(&config, asked.account, Standing::Revoked, &asked.reason)?;
     let command = Command {
-        target: Target::Subject(passenger.subject.0),
+        target: Target::Subject(kept.subject.0),
         verb: Verb::Revoke,
-        reason: asked.reason.clone(),
-        number: None,
+        reason: kept.reason,
+        number: Some(kept.number),
     };
-    issuers(&config)?.command(&command).await?;
-    println!("revoked account {number}");
+    match issuers(&config)?.command(&command).await {
+        Ok(()) => println!("revoked account {}", kept.account),
+        Err(missing) => println!("revoked account {}, {missing} yet", kept.account),
+    }
     Ok(Outcome::Done)
 }
 

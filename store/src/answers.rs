@@ -1,4 +1,4 @@
-use obol_account::{AccountNumber, Passenger};
+use obol_account::{AccountNumber, Passenger, SubjectHandle};
 use obol_ledger::{AccountId, Amount, TrialBalance, Why};
 use obol_payment::order::Payment;
 use obol_payment::ride::{Fraud, Head, RideKey, TerminalName};
@@ -96,6 +96,62 @@ pub enum Reposted {
     Rejected(&'static str),
     /// It was accepted meanwhile, or never lay there: nothing changed.
     NothingToDo,
+}
+
+/// What issuers shall hold of a passenger. The numbers are stored and never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// 0: credentials are issued.
+    Active,
+    /// 1: live credentials are denied and new ones refused, until it is active again.
+    Suspended,
+    /// 2: denied for good.
+    Revoked,
+}
+
+impl Standing {
+    /// `active`, `suspended` or `revoked`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Standing::Active => "active",
+            Standing::Suspended => "suspended",
+            Standing::Revoked => "revoked",
+        }
+    }
+
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Standing::Active => 0,
+            Standing::Suspended => 1,
+            Standing::Revoked => 2,
+        }
+    }
+
+    pub(crate) const fn of_number(number: u8) -> Option<Standing> {
+        match number {
+            0 => Some(Standing::Active),
+            1 => Some(Standing::Suspended),
+            2 => Some(Standing::Revoked),
+            _ => None,
+        }
+    }
+}
+
+/// The last command on a passenger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectCommand {
+    /// The name under which issuers know the passenger.
+    pub subject: SubjectHandle,
+    /// Its place among the commands on this passenger: it grows.
+    pub number: u64,
+    /// The account.
+    pub account: AccountNumber,
+    /// What shall hold.
+    pub standing: Standing,
+    /// Why, for those who look later.
+    pub reason: String,
+    /// When, seconds since 1970 UTC.
+    pub given_at: u32,
 }
 
 /// A terminal in the register.

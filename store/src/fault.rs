@@ -213,6 +213,20 @@ pub enum RegisterRefused {
     Fault(#[from] Fault),
 }
 
+/// Why a command on a passenger is not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandRefused {
+    /// No such account.
+    #[error("there is no account {0}")]
+    UnknownAccount(AccountNumber),
+    /// Nothing leads back from revoked.
+    #[error("account {0} is revoked for good")]
+    Revoked(AccountNumber),
+    /// Storage failed.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
 /// Why there is no statement.
 #[derive(Debug, thiserror::Error)]
 pub enum StatementRefused {

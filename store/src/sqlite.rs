@@ -1,6 +1,7 @@
 //! The store in one SQLite file: one connection writes, others read.
 
 mod audit;
+mod commands;
 mod issuer_keys;
 mod journeys;
 mod ledger;
@@ -16,6 +17,7 @@ mod statement;
 mod terminals;
 mod uses;
 
+pub use commands::COMMANDS_MAX;
 pub use outbox::EVENTS_MAX;
 pub use passengers::{Admitted, LIVE_CREDENTIALS_MAX};
 pub use rejected::REJECTED_MAX;

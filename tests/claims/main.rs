@@ -16,6 +16,7 @@ mod line;
 mod load;
 mod money;
 mod mtls;
+mod nodes;
 mod notices;
 mod phones;
 mod proofs;

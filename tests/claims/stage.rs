@@ -35,9 +35,15 @@ impl Stage {
 
     /// Tokens alone: nothing is certified and nothing runs.
     pub(crate) fn with_tokens() -> Self {
+        let stage = Self::empty();
+        stage.world.prepare_tokens().unwrap();
+        stage
+    }
+
+    /// Nothing at all.
+    pub(crate) fn empty() -> Self {
         let folder = TempDir::new().unwrap();
         let world = World::new(folder.path(), Ports::any()).unwrap();
-        world.prepare_tokens().unwrap();
         Self {
             world,
             _folder: folder,

@@ -112,7 +112,7 @@ impl Issuer {
             .recall(&request, live, now, &mut results, &mut named)
             .await?;
         if !fresh.is_empty() {
-            self.check_restored(now)?;
+            self.check_keys(now)?;
         }
         let mut proven = Vec::new();
         for place in fresh {
@@ -431,7 +431,7 @@ fn reservation(
     restored: Option<&RestorePoint>,
 ) -> Result<Reservation, IssueRefused> {
     let shard = live.shards.of_subject(proven.subject(), now, restored);
-    let shard = shard.ok_or_else(|| IssueRefused::KeyNotValid("of any shard".to_owned()))?;
+    let shard = shard.ok_or(IssueRefused::NoKey)?;
     // A credential does not outlive the certificate of the key that signed it.
     let certificate = &shard.certificate;
     let expires_at = now.plus(live.policy.life_s).min(certificate.not_after());

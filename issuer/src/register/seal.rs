@@ -12,7 +12,8 @@ use crate::issuance::{POSSESSION_SKEW_S, epoch};
 /// know, on any day up to that of the restore. Given away again, two passengers would share a bit of
 /// a status list. So no key gives one away on those days, but for keys that had never signed: they
 /// have no credentials that could be forgotten. A request of before the restore, which the register
-/// does not know either, names a proof of before it, so none of those is taken.
+/// does not know either, names a proof of before it, so none of those is taken, and nothing at all
+/// while every proof may be one: other issuers serve those subjects meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestorePoint {
     at: UnixTime,
@@ -23,7 +24,7 @@ impl RestorePoint {
     /// Whether the key may name credentials now.
     #[must_use]
     pub fn lets_sign(&self, kid: Kid, now: UnixTime) -> bool {
-        epoch(now) > epoch(self.at) || self.fresh.contains(&kid)
+        self.lets_in(now) && (epoch(now) > epoch(self.at) || self.fresh.contains(&kid))
     }
 
     /// Whether a proof was made after the restore, by the clock of whoever made it.
@@ -32,10 +33,14 @@ impl RestorePoint {
         made > self.at.plus(POSSESSION_SKEW_S)
     }
 
-    /// When every key signs again.
+    /// From when one of these keys signs again.
     #[must_use]
-    pub fn ends(&self) -> UnixTime {
-        UnixTime((epoch(self.at) + 1) * STATUS_EPOCH_S)
+    pub fn ends(&self, mut kids: impl Iterator<Item = Kid>) -> UnixTime {
+        let proofs = self.at.plus(POSSESSION_SKEW_S + 1);
+        if kids.any(|kid| self.fresh.contains(&kid)) {
+            return proofs;
+        }
+        UnixTime((epoch(self.at) + 1) * STATUS_EPOCH_S).max(proofs)
     }
 }
 
@@ -78,14 +83,18 @@ mod tests {
             fresh: vec![Kid([1; 4])],
         };
         let (fresh, old) = (Kid([1; 4]), Kid([2; 4]));
-        assert_eq!(point.ends(), UnixTime(20_001 * STATUS_EPOCH_S));
+        let midnight = UnixTime(20_001 * STATUS_EPOCH_S);
+        let proofs = NOON.plus(POSSESSION_SKEW_S + 1);
+        assert_eq!(point.ends([old].into_iter()), midnight);
+        assert_eq!(point.ends([old, fresh].into_iter()), proofs);
         for (kid, now, may) in [
-            (old, NOON, false),
-            (old, point.ends().minus(1), false),
-            (old, point.ends(), true),
+            (old, proofs, false),
+            (old, midnight.minus(1), false),
+            (old, midnight, true),
             // A clock that was set back.
             (old, NOON.minus(STATUS_EPOCH_S), false),
-            (fresh, NOON, true),
+            (fresh, proofs.minus(1), false),
+            (fresh, proofs, true),
         ] {
             assert_eq!(point.lets_sign(kid, now), may, "{kid} {now}");
         }

@@ -123,7 +123,7 @@ async fn a_blocked_key_signs_no_more_and_the_issuers_own_operator_alone_lifts_th
     assert_eq!(again, held);
 
     let refused = json_of(&caller.post("/v1/credentials", &[], &asked(1)).await, 503);
-    assert_eq!(refused["code"], "issuer-key-not-valid");
+    assert_eq!(refused["code"], "no-signing-key");
     assert_eq!(
         caller.get("/v1/keys").await["keys"][0]["state"],
         "suspended"

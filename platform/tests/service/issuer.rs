@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Path, State},
     http::{StatusCode, header::CONTENT_TYPE},
     response::IntoResponse,
     routing::{get, post},
@@ -27,6 +27,10 @@ struct Desk {
     keys: Vec<Certified>,
     issued: u8,
     bundles: u32,
+    /// Commands that it heard: the target's path, and what stands in them.
+    commands: Vec<(String, Value)>,
+    /// Answers no command.
+    deaf: bool,
 }
 
 impl Issuer {
@@ -36,11 +40,14 @@ impl Issuer {
             keys: Vec::new(),
             issued: 0,
             bundles: 0,
+            commands: Vec::new(),
+            deaf: false,
         };
         let issuer = Self(Arc::new(Mutex::new(desk)));
         let router = Router::new()
             .route("/v1/trust-bundle", get(bundle))
             .route("/v1/credentials", post(credential))
+            .route("/v1/subjects/{handle}/{verb}", post(command))
             .with_state(issuer.clone());
         let identity = authorities.identity("issuer", "issuer");
         let tls = server_config(identity, ClientAuth::Required(authorities.anchor()));
@@ -52,6 +59,15 @@ impl Issuer {
 
     pub(crate) fn publish(&self, keys: &[&Certified]) {
         self.0.lock().unwrap().keys = keys.iter().map(|key| (*key).clone()).collect();
+    }
+
+    /// Whether it answers no command from now on.
+    pub(crate) fn be_deaf(&self, deaf: bool) {
+        self.0.lock().unwrap().deaf = deaf;
+    }
+
+    pub(crate) fn commands(&self) -> Vec<(String, Value)> {
+        self.0.lock().unwrap().commands.clone()
     }
 
     pub(crate) fn bundles_served(&self) -> u32 {
@@ -67,6 +83,28 @@ async fn bundle(State(issuer): State<Issuer>) -> axum::response::Response {
         Ok(bundle) => ([(CONTENT_TYPE, "application/cbor")], bundle.encode()).into_response(),
         Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
+}
+
+async fn command(
+    State(issuer): State<Issuer>,
+    Path((handle, verb)): Path<(String, String)>,
+    Json(asked): Json<Value>,
+) -> axum::response::Response {
+    let mut desk = issuer.0.lock().unwrap();
+    if desk.deaf {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let standing = match verb.as_str() {
+        "suspend" => "suspended",
+        "resume" => "active",
+        _ => "revoked",
+    };
+    desk.commands.push((format!("{handle}/{verb}"), asked));
+    Json(
+        json!({ "standing": standing, "reason": "lost", "changed_by": "obol://platform/main",
+                 "changed_at": NOW.0 }),
+    )
+    .into_response()
 }
 
 async fn credential(State(issuer): State<Issuer>, Json(asked): Json<Value>) -> impl IntoResponse {

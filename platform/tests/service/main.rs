@@ -6,6 +6,7 @@
 mod authorities;
 mod bank;
 mod bus;
+mod commands;
 mod doors;
 mod issuer;
 mod money;

@@ -112,7 +112,10 @@ impl SqliteStore {
         const DOING: &str = "forgetting confirmations";
         self.write(DOING, |transaction| {
             transaction
-                .execute("DELETE FROM command_confirmation WHERE issuer = ?1", [issuer])
+                .execute(
+                    "DELETE FROM command_confirmation WHERE issuer = ?1",
+                    [issuer],
+                )
                 .doing(DOING)
         })
     }
@@ -149,7 +152,9 @@ fn subject_of(
         )
         .optional()
         .doing("looking for a passenger")?;
-    subject.map(SubjectHandle).ok_or(CommandRefused::UnknownAccount(account))
+    subject
+        .map(SubjectHandle)
+        .ok_or(CommandRefused::UnknownAccount(account))
 }
 
 fn find(
@@ -157,9 +162,8 @@ fn find(
     account: AccountNumber,
     subject: SubjectHandle,
 ) -> Result<Option<SubjectCommand>, Fault> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM subject_command c WHERE c.bucket = ?1 AND c.subject = ?2"
-    );
+    let sql =
+        format!("SELECT {COLUMNS} FROM subject_command c WHERE c.bucket = ?1 AND c.subject = ?2");
     let of = params![account.bucket().number(), subject.0];
     Ok(commands(transaction, &sql, of)?.pop())
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests panic with the test")]
 
 mod bench;
+mod commands;
 mod crash;
 mod journeys;
 mod passengers;
