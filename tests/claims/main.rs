@@ -8,6 +8,7 @@ mod ceremonies;
 mod codes;
 mod crashes;
 mod demo;
+mod drills;
 mod fares;
 mod interop;
 mod journal;
