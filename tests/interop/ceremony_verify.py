@@ -171,7 +171,10 @@ class Verifier:
         files = {path.split("/", 1)[1]: data for path, data in self.content.items()
                  if path.startswith(("inputs/", "outputs/"))}
         done = zip(plan.steps, record.done, record.lasted)
-        for number, (step, (facts, _), lasted) in enumerate(done, 1):
+        for number, (step, (facts, written), lasted) in enumerate(done, 1):
+            if list(written) != ([f"outputs/{step['out']}"] if "out" in step else []):
+                self.problem("STEP_REFUSED", f"step {number}",
+                             "it wrote other files than the plan says")
             needed = [step[key] for key in ["out", "ca", "request", "certificate", "replaces",
                                             "previous", "metadata", "next"] if key in step]
             if all(name in files for name in needed + step.get("revoke", [])):
@@ -198,9 +201,6 @@ def not_whole(record, plan):
     """What keeps the transcript from being one of all the plan's steps."""
     if len(record.done) != len(plan.steps):
         return "steps of the plan were not done"
-    for step, (_, files) in zip(plan.steps, record.done):
-        if list(files) != ([f"outputs/{step['out']}"] if "out" in step else []):
-            return "a step wrote other files than the plan says"
     ends = before_and_after(plan)[1]
     if {path: one for path, one in record.closed.items() if path not in ends} != record.outputs():
         return "it closes with other outputs"
