@@ -36,6 +36,8 @@ class Terminal:
         self.questions = 0
         self.child, self.fd = pty.fork()
         if self.child == 0:
+            # A run in the background inherits that Ctrl-C is ignored, and no shell undoes that.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.chdir(folder)
             os.execve("/bin/bash", ["bash", "--norc", "--noprofile", "--noediting"], environment)
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
