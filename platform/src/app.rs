@@ -109,6 +109,23 @@ pub enum StartError {
     Fault(#[from] Fault),
 }
 
+/// A client of all issuers of a configuration.
+///
+/// # Errors
+/// [`StartError`] when the identity on mTLS or the list of issuers cannot be used.
+pub fn issuers(config: &Config) -> Result<IssuerClient, StartError> {
+    let identity = Identity::load(&config.tls.certificate, &config.tls.key)?;
+    let anchor = TrustAnchor::load(&config.tls.trust)?;
+    let mut seed = [0; 16];
+    getrandom::fill(&mut seed).map_err(|source| StartError::Random(source.to_string()))?;
+    Ok(IssuerClient::new(
+        &config.issuer.issuers,
+        &anchor,
+        identity,
+        seed,
+    )?)
+}
+
 impl App {
     /// Opens the books and reads every file the configuration names. `clock` gives seconds since
     /// 1970 UTC.
@@ -116,11 +133,7 @@ impl App {
     /// # Errors
     /// [`StartError`] with the value seen.
     pub fn open(config: Config, clock: fn() -> u32) -> Result<Self, StartError> {
-        let identity = Identity::load(&config.tls.certificate, &config.tls.key)?;
-        let anchor = TrustAnchor::load(&config.tls.trust)?;
-        let mut seed = [0; 16];
-        getrandom::fill(&mut seed).map_err(|source| StartError::Random(source.to_string()))?;
-        let issuer = IssuerClient::new(&config.issuer.issuers, &anchor, identity, seed)?;
+        let issuer = issuers(&config)?;
         let publishing = publishing(&config)?;
         let packs = FarePacks::publish(&config.fare_packs, config.fare_pack()?)?;
         let store = Self::books(&config)?;

@@ -33,6 +33,20 @@ pub enum NotGiven {
     Panicked(String),
 }
 
+/// A command of the books in the issuers' words.
+pub fn for_issuers(command: &SubjectCommand) -> Command {
+    Command {
+        target: Target::Subject(command.subject.0),
+        verb: match command.standing {
+            Standing::Active => Verb::Resume,
+            Standing::Suspended => Verb::Suspend,
+            Standing::Revoked => Verb::Revoke,
+        },
+        reason: command.reason.clone(),
+        number: Some(command.number),
+    }
+}
+
 impl App {
     /// Names of the issuers.
     #[must_use]
@@ -75,17 +89,7 @@ impl App {
     }
 
     async fn give(&self, issuer: &str, command: &SubjectCommand) -> Result<(), IssuerClientError> {
-        let verb = match command.standing {
-            Standing::Active => Verb::Resume,
-            Standing::Suspended => Verb::Suspend,
-            Standing::Revoked => Verb::Revoke,
-        };
-        let wanted = Command {
-            target: Target::Subject(command.subject.0),
-            verb,
-            reason: command.reason.clone(),
-            number: Some(command.number),
-        };
+        let wanted = for_issuers(command);
         let client = self.issuer.within(WITHIN);
         for (_, heard) in client.command_each(&wanted, |name| name == issuer).await {
             let standing = command.standing.name();

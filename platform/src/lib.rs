@@ -16,9 +16,9 @@ mod trust;
 mod witness;
 mod witnessing;
 
-pub use app::{App, StartError};
+pub use app::{App, StartError, issuers};
 pub use bank::NOTIFY_PATH;
-pub use commanding::{NotGiven, give_commands_in_background};
+pub use commanding::{NotGiven, for_issuers, give_commands_in_background};
 pub use config::{
     BankConfig, Config, ConfigError, IssuerConfig, TlsFiles, WitnessConfig, WitnessedLog,
     compile_tariff,

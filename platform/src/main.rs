@@ -4,7 +4,6 @@ mod books;
 mod fares;
 mod lists;
 mod passengers;
-mod riders;
 mod tariffs;
 
 use std::{
@@ -98,6 +97,8 @@ enum Command {
     },
     /// Suspend a passenger: every issuer denies live credentials and refuses new ones.
     Suspend(passengers::Commanded),
+    /// Have every credential of a passenger denied for good; terminals refuse them seconds later.
+    Revoke(passengers::Commanded),
     /// End a passenger's suspension.
     Resume(passengers::Commanded),
     /// List commands that an issuer has not confirmed.
@@ -121,8 +122,6 @@ enum Command {
     /// The fare pack that terminals charge by.
     #[command(subcommand)]
     FarePack(fares::FarePack),
-    /// Have every credential of a passenger denied for good; terminals refuse them seconds later.
-    Revoke(riders::Revoke),
     /// Have an issuer key blocked: terminals refuse what it signed, phones get credentials of other
     /// keys. Only the issuer's own operators lift that.
     SuspendKey(fares::SuspendKey),
@@ -157,14 +156,14 @@ async fn main() -> ExitCode {
         Command::CheckBooks(options) => books::check_books(&options),
         Command::FraudCases(options) => lists::fraud_cases(&options),
         Command::CloseFraudCases { config, account } => books::close_fraud_cases(&config, account),
-        Command::Suspend(asked) => passengers::command(&asked, Standing::Suspended),
-        Command::Resume(asked) => passengers::command(&asked, Standing::Active),
+        Command::Suspend(asked) => passengers::command(&asked, Standing::Suspended).await,
+        Command::Revoke(asked) => passengers::command(&asked, Standing::Revoked).await,
+        Command::Resume(asked) => passengers::command(&asked, Standing::Active).await,
         Command::Commands(options) => passengers::pending(&options),
         Command::RepeatCommands { config, issuer } => passengers::repeat(&config, &issuer),
         Command::Rejected(options) => lists::rejected(&options),
         Command::Reexamine { config } => books::reexamine(&config),
         Command::FarePack(command) => fares::fare_pack(&command).await,
-        Command::Revoke(command) => riders::revoke(&command).await,
         Command::SuspendKey(command) => fares::suspend_key(&command).await,
         Command::Tariff(options) => tariffs::tariff(&options),
         Command::Receipts(options) => lists::receipts(&options),

@@ -1,4 +1,5 @@
-//! Commands on passengers, for people at a console. The service gives them to the issuers.
+//! Commands on passengers, for people at a console: kept in the books, and given to the issuers at
+//! once. What an issuer does not confirm now, the service gives it later.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,7 @@ use miette::{Diagnostic, IntoDiagnostic};
 use obol_account::AccountNumber;
 use obol_console::{Outcome, unix_now, utc_text};
 use obol_credential::UnixTime;
-use obol_platform::{App, Config};
+use obol_platform::{App, Config, for_issuers, issuers};
 use obol_store::{CommandRefused, Standing, SubjectCommand};
 use serde_json::json;
 use thiserror::Error;
@@ -44,14 +45,17 @@ enum NotKept {
     Issuer(String),
 }
 
-pub(crate) fn command(asked: &Commanded, standing: Standing) -> miette::Result<Outcome> {
+pub(crate) async fn command(asked: &Commanded, standing: Standing) -> miette::Result<Outcome> {
     let config = Config::load(&asked.config)?;
     let kept = keep(&config, asked.account, standing, &asked.reason)?;
     println!("{} {} {}", kept.account, kept.standing.name(), kept.number);
+    if let Err(missing) = issuers(&config)?.command(&for_issuers(&kept)).await {
+        println!("{missing} yet");
+    }
     Ok(Outcome::Done)
 }
 
-pub(crate) fn keep(
+fn keep(
     config: &Config,
     account: u64,
     standing: Standing,

@@ -12,13 +12,14 @@ use obol_world::Scan;
 
 use crate::{
     nodes::{BUS, Nodes, account},
+    runbook_page::blocks,
     stage::{granted, refused},
 };
 
 const STAND_IN: &str = include_str!("drills.sh");
 
 /// In the order of the alphabet.
-const SETTINGS: [&str; 19] = [
+const SETTINGS: [&str; 18] = [
     "AT",
     "BACKUP",
     "CERTIFICATE",
@@ -29,7 +30,6 @@ const SETTINGS: [&str; 19] = [
     "PLATFORM",
     "PRIVATE_KEY",
     "PROBE",
-    "PUBLISHER",
     "RESERVE",
     "SOUTH",
     "SOUTH_ISSUER",
@@ -43,14 +43,6 @@ const SETTINGS: [&str; 19] = [
 fn page() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     fs::read_to_string(root.join("docs/runbooks/issuer-drills.md")).unwrap()
-}
-
-/// The contents of the page's blocks of one kind.
-fn blocks(page: &str, kind: &str) -> Vec<String> {
-    let fence = format!("```{kind}\n");
-    let begun = page.split(&fence).skip(1);
-    let block = |rest: &str| rest.split_once("```").unwrap().0.to_owned();
-    begun.map(block).collect()
 }
 
 /// Two nodes on one machine, and what an operator has at hand.
@@ -77,7 +69,7 @@ impl Machine {
                 nodes.stage.write(config, &text);
             }
         }
-        for name in ["run", "bin", "backup", "publisher"] {
+        for name in ["run", "bin", "backup"] {
             fs::create_dir(folder.join(name)).unwrap();
         }
         let url = |port: u16| format!("https://localhost:{port}");
@@ -98,7 +90,6 @@ impl Machine {
             ("SPARE", "south/spare.pem".to_owned()),
             ("RESERVE", "south/reserve.pem".to_owned()),
             ("BACKUP", at("backup")),
-            ("PUBLISHER", at("publisher")),
             ("OFFICE", at("people")),
             ("THIEF", String::new()),
         ]);

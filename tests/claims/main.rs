@@ -29,5 +29,7 @@ mod typed;
 mod uplink;
 mod witness;
 
+#[path = "../runbook_page.rs"]
+mod runbook_page;
 #[path = "../trust_entry.rs"]
 mod trust_entry;

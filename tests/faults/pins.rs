@@ -22,7 +22,11 @@ fn a_pin_refused_after_an_outage_is_tried_once_and_seals_the_token() {
         }
         // Longer than the longest pause between two tries of a repair.
         std::thread::sleep(Duration::from_secs(2));
-        assert!(device.sign().is_err());
+        let refusal = device.sign().unwrap_err();
+        assert!(
+            refusal.reason.contains("C_Login: CKR_PIN_INCORRECT"),
+            "{trouble}: {refusal:?}"
+        );
         assert_eq!(device.faults.calls("C_Login"), 1, "{trouble}");
     }
 }

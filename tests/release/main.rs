@@ -4,6 +4,8 @@
 
 mod configurations;
 mod runbook;
+#[path = "../runbook_page.rs"]
+mod runbook_page;
 mod tarball;
 mod units;
 

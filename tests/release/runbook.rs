@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::runbook_page::blocks;
 use crate::{binaries, repository, said, succeed};
 
 const MODULES: [&str; 3] = [
@@ -20,14 +21,6 @@ const PIN: &str = "1234";
 
 fn page() -> String {
     fs::read_to_string(repository().join("docs/runbooks/issuer.md")).unwrap()
-}
-
-/// The contents of the page's blocks of one kind.
-fn blocks(page: &str, kind: &str) -> Vec<String> {
-    let fence = format!("```{kind}\n");
-    let begun = page.split(&fence).skip(1);
-    let block = |rest: &str| rest.split_once("```").unwrap().0.to_owned();
-    begun.map(block).collect()
 }
 
 /// A machine with SoftHSM and a tarball, on which nothing is installed.

@@ -193,12 +193,14 @@ pub fn restore(backup: &Path, to: &Path, asked: &Restore) -> Result<Examined, Ba
     {
         return Err(BackupError::Exists(path));
     }
-    let from = examine(backup)?;
+    // A log beside it would be half of the copy.
+    let in_use = || BackupError::InUse(backup.to_owned());
+    let sha256 = examine(backup)?.sha256.ok_or_else(in_use)?;
     let source = open(backup)?;
     let part = Part::beside(to)?;
     copy(&source, &part.path)?;
     let mut connection = schema::open(&part.path)?;
-    revive(&mut connection, asked, from.sha256)?;
+    revive(&mut connection, asked, sha256)?;
     // One file, without a log beside it.
     connection.pragma_update(None, "journal_mode", "DELETE")?;
     drop(connection);
@@ -210,12 +212,12 @@ pub fn restore(backup: &Path, to: &Path, asked: &Restore) -> Result<Examined, Ba
 fn revive(
     connection: &mut Connection,
     asked: &Restore,
-    backup: Option<[u8; 32]>,
+    backup: [u8; 32],
 ) -> Result<(), BackupError> {
     let transaction = connection.transaction()?;
     transaction.execute(
         "INSERT INTO restoration (at, backup) VALUES (?1, ?2)",
-        params![asked.at.0, backup.unwrap_or_default()],
+        params![asked.at.0, backup],
     )?;
     let number = transaction.last_insert_rowid();
     for kid in &asked.fresh {

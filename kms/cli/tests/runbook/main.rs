@@ -1,6 +1,8 @@
 //! What operators follow: the runbook's commands and the systemd unit.
 #![allow(clippy::unwrap_used)] // everything here is a test
 
+#[path = "../../../../tests/runbook_page.rs"]
+mod runbook_page;
 mod steps;
 mod unit;
 

@@ -9,20 +9,13 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::repository;
+use crate::runbook_page::blocks;
 
 const MODULES: [&str; 3] = [
     "/usr/lib/softhsm/libsofthsm2.so",
     "/usr/lib64/pkcs11/libsofthsm2.so",
     "/opt/homebrew/lib/softhsm/libsofthsm2.so",
 ];
-
-/// The contents of the page's blocks of one kind.
-fn blocks(page: &str, kind: &str) -> Vec<String> {
-    let fence = format!("```{kind}\n");
-    let begun = page.split(&fence).skip(1);
-    let block = |rest: &str| rest.split_once("```").unwrap().0.to_owned();
-    begun.map(block).collect()
-}
 
 fn page() -> String {
     runbook("kms.md")

@@ -47,7 +47,13 @@ mod tests {
 
     #[test]
     fn times_have_a_unit() {
-        let good = [("0s", 0), ("15m", 900), ("96h", 345_600), ("4d", 345_600)];
+        let good = [
+            ("0s", 0),
+            ("90s", 90),
+            ("15m", 900),
+            ("96h", 345_600),
+            ("4d", 345_600),
+        ];
         for (text, expected) in good {
             assert_eq!(duration_s(text), Some(expected), "{text}");
         }
