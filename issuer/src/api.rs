@@ -8,6 +8,7 @@ mod members;
 mod proof;
 mod request;
 mod standing;
+mod whole;
 mod wire;
 
 use std::sync::Arc;

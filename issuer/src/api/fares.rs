@@ -13,12 +13,10 @@ use tracing::{error, info};
 
 use super::Api;
 use super::answer::{Refusal, malformed};
-use super::wire::{FarePackReply, ProblemReply};
+use super::wire::{CBOR, Cbor, FarePackReply, ProblemReply};
 use crate::issuance::IssueRefused;
 use crate::issuer::PublishRefused;
 use crate::publisher::PushRefused;
-
-const CBOR: &str = "application/cbor";
 
 /// Push the fare pack by which an operator's terminals shall charge
 ///
@@ -28,12 +26,13 @@ const CBOR: &str = "application/cbor";
     put,
     path = "/v1/fare-packs/{operator}",
     tag = "trust",
-    request_body(content = Vec<u8>, content_type = "application/cbor",
+    request_body(content = Cbor, content_type = "application/cbor",
         description = "docs/spec/fare-pack.md, at most 32 KiB"),
     params(
         ("operator" = String, Path, pattern = "^[a-z0-9-]{1,32}$",
             description = "1 to 32 of a-z 0-9 -"),
-        ("If-Match" = Option<String>, Header, description = "The pack that is replaced, quoted"),
+        ("If-Match" = Option<String>, Header, pattern = r#"^"[0-9a-f]{16}"$"#,
+            description = "The pack that is replaced, quoted"),
     ),
     responses(
         (status = 200, description = "Durable; in the repository within seconds",
@@ -83,7 +82,7 @@ pub(super) async fn push(
     params(("operator" = String, Path, pattern = "^[a-z0-9-]{1,32}$",
         description = "1 to 32 of a-z 0-9 -")),
     responses(
-        (status = 200, description = "Its bytes; ETag has its name", body = Vec<u8>,
+        (status = 200, description = "Its bytes; ETag has its name", body = Cbor,
             content_type = "application/cbor"),
         (status = 403, description = "Not registered", body = ProblemReply,
             content_type = "application/problem+json"),
@@ -105,11 +104,8 @@ pub(super) async fn published(
         let status = StatusCode::NOT_FOUND;
         return Err(Problem::new(status, "fare-pack-unknown", title, detail).into());
     };
-    let headers = [
-        (CONTENT_TYPE, CBOR.to_owned()),
-        (ETAG, format!("\"{}\"", pack.id())),
-    ];
-    Ok((headers, pack.bytes().to_vec()).into_response())
+    let name = [(ETAG, format!("\"{}\"", pack.id()))];
+    Ok((name, Cbor(pack.bytes().to_vec())).into_response())
 }
 
 fn read(headers: &HeaderMap, body: &[u8]) -> Result<FarePack, Refusal> {

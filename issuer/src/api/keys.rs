@@ -2,8 +2,6 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use obol_credential::{Algorithm, Kid, UnixTime};
 use obol_transport::{Bytes, Peer, Problem};
@@ -13,7 +11,7 @@ use super::Api;
 use super::answer::{Refusal, malformed};
 use super::request::json;
 use super::wire::{
-    CommandRequest, KeyReply, KeyStandingReply, KeyState, KeyUse, KeysReply, ProblemReply,
+    Cbor, CommandRequest, KeyReply, KeyStandingReply, KeyState, KeyUse, KeysReply, ProblemReply,
 };
 use crate::certificate::IssuerCertificate;
 use crate::publisher::{SuspendCommand, parse_kid};
@@ -194,7 +192,7 @@ fn kid(name: &str) -> Result<Kid, Refusal> {
     path = "/v1/trust-bundle",
     tag = "trust",
     responses(
-        (status = 200, description = "Deterministic CBOR", body = Vec<u8>,
+        (status = 200, description = "Deterministic CBOR", body = Cbor,
             content_type = "application/cbor"),
         (status = 403, description = "Not registered", body = ProblemReply,
             content_type = "application/problem+json"),
@@ -203,11 +201,11 @@ fn kid(name: &str) -> Result<Kid, Refusal> {
 pub(super) async fn trust_bundle(
     State(api): State<Arc<Api>>,
     Extension(peer): Extension<Peer>,
-) -> Result<Response, Refusal> {
+) -> Result<Cbor, Refusal> {
     api.admit(&peer, &["platform", "terminal"])?;
     let bundle = api.issuer.trust_bundle(api.now()).map_err(|refused| {
         error!(%refused, "no trust bundle can be made");
         Problem::internal()
     })?;
-    Ok(([(CONTENT_TYPE, "application/cbor")], bundle).into_response())
+    Ok(Cbor(bundle))
 }

@@ -3,13 +3,12 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use data_encoding::HEXLOWER;
 use obol_transport::{Peer, Problem};
 use tracing::{error, info};
 
 use super::Api;
 use super::answer::{Refusal, malformed};
-use super::wire::{MemberReply, MembersReply, ProblemReply};
+use super::wire::{MemberReply, MembersReply, ProblemReply, spki};
 use crate::issuance::IssueRefused;
 use crate::issuer::RevokeRefused;
 
@@ -61,10 +60,7 @@ pub(super) async fn revoke(
     Path(name): Path<String>,
 ) -> Result<Json<MemberReply>, Refusal> {
     api.admit(&peer, &["platform"])?;
-    let spki = HEXLOWER.decode(name.as_bytes()).ok();
-    let spki = spki
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| malformed("spki is not 64 lower-case hexadecimal digits".to_owned()))?;
+    let spki = spki(&name).map_err(malformed)?;
     match api.issuer.revoke_member(spki, api.now()).await {
         Ok(Some(member)) => {
             info!(identity = member.identity, "a member was revoked");

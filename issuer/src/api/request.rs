@@ -19,7 +19,7 @@ use super::answer::{Refusal, malformed};
 use crate::register::RequestKey;
 
 const REQUEST_ID: &str = "x-request-id";
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const NAME_MAX: usize = 64;
 
 /// Names the request, by the client's `X-Request-Id` where it is usable, and counts it.

@@ -88,7 +88,7 @@ async fn command(
     let change = Change {
         target,
         to,
-        number: asked.number,
+        number: asked.number.map(|number| number.0),
         reason: asked.check().map_err(malformed)?,
         by: peer.uri,
         at: api.now(),

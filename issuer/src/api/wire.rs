@@ -1,11 +1,14 @@
 //! The JSON of the API.
 
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use obol_credential::{Cti, Kid};
 use obol_fare::FarePack;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::whole::Whole;
 use crate::issuance::Asked;
 use crate::issuer::IssuedCredential;
 use crate::publisher::SuspendedKey;
@@ -15,9 +18,7 @@ use crate::register::{CredentialRecord, Handle, Member, Standing, StandingRecord
 pub const BATCH_MAX: usize = 4096;
 /// An item of a batch at its longest, with what stands around it.
 pub(super) const ITEM_BYTES_MAX: usize = 480;
-/// What JSON carries without loss everywhere (RFC 8259 section 6).
-const NUMBER_MAX: u64 = (1 << 53) - 1;
-/// A command's reason, bytes.
+/// A command's reason, characters.
 pub(super) const REASON_MAX: usize = 200;
 
 /// A credential that is wanted.
@@ -31,8 +32,8 @@ pub(super) struct CredentialRequest {
     #[schema(pattern = "^[0-9a-f]{32}$")]
     device: Option<String>,
     /// The rider class.
-    #[schema(minimum = 0, maximum = 31)]
-    class: u8,
+    #[schema(value_type = u8, minimum = 0, maximum = 31)]
+    class: Whole,
     /// The proof of possession of a fresh device key (docs/spec/pt1.md section 5), base64url
     /// without padding.
     #[schema(pattern = "^[A-Za-z0-9_-]+$", max_length = 280)]
@@ -111,12 +112,17 @@ pub(super) struct ProblemReply {
 #[serde(deny_unknown_fields)]
 pub(super) struct CommandRequest {
     /// For those who look later; no personal data.
-    #[schema(min_length = 1, max_length = 200)]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+    )]
     pub(super) reason: String,
     /// Its place among the commands on this target, where the platform counts them: a lower one
-    /// that comes later is refused, so a copy that was delayed undoes nothing.
-    #[schema(minimum = 0, maximum = 9007199254740991_u64)]
-    pub(super) number: Option<u64>,
+    /// that comes later is refused, so a copy that was delayed undoes nothing. From 2^49 on without
+    /// a point or an exponent.
+    #[schema(value_type = Option<u64>, minimum = 0, maximum = 9007199254740991_u64)]
+    pub(super) number: Option<Whole>,
 }
 
 /// What holds for a passenger or a phone.
@@ -289,6 +295,20 @@ pub(super) struct KeyStandingReply {
     pub(super) changed_at: Option<u32>,
 }
 
+/// Deterministic CBOR, as the specification of each kind has it.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary, content_media_type = "application/cbor")]
+pub(super) struct Cbor(pub(super) Vec<u8>);
+
+/// Its media type.
+pub(super) const CBOR: &str = "application/cbor";
+
+impl IntoResponse for Cbor {
+    fn into_response(self) -> Response {
+        ([(CONTENT_TYPE, CBOR)], self.0).into_response()
+    }
+}
+
 /// A fare pack that terminals get.
 #[derive(Serialize, ToSchema)]
 pub(super) struct FarePackReply {
@@ -310,7 +330,7 @@ impl CredentialRequest {
                 .as_deref()
                 .map(|device| handle("device", device))
                 .transpose()?,
-            class: self.class,
+            class: class(self.class)?,
             possession: possession(&self.possession)?,
         })
     }
@@ -329,12 +349,11 @@ impl RenewalRequest {
 
 impl CommandRequest {
     pub(super) fn check(self) -> Result<String, String> {
-        let length = self.reason.len();
+        let length = self.reason.chars().count();
         if length == 0 || length > REASON_MAX {
-            return Err(format!("reason has {length} bytes, not 1 to {REASON_MAX}"));
-        }
-        if self.number.is_some_and(|number| number > NUMBER_MAX) {
-            return Err(format!("number is above {NUMBER_MAX}"));
+            return Err(format!(
+                "reason has {length} characters, not 1 to {REASON_MAX}"
+            ));
         }
         if self.reason.chars().any(char::is_control) {
             return Err("reason has a control character".to_owned());
@@ -354,8 +373,17 @@ pub(super) fn cti(text: &str) -> Result<Cti, String> {
     cti.ok_or_else(|| "cti is not 16 lower-case hexadecimal digits".to_owned())
 }
 
+pub(super) fn spki(text: &str) -> Result<[u8; 32], String> {
+    let spki = fixed(text);
+    spki.ok_or_else(|| "spki is not 64 lower-case hexadecimal digits".to_owned())
+}
+
 fn fixed<const N: usize>(text: &str) -> Option<[u8; N]> {
     HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
+}
+
+fn class(number: Whole) -> Result<u8, String> {
+    u8::try_from(number.0).map_err(|_| format!("class is {}, not 0 to 31", number.0))
 }
 
 fn possession(text: &str) -> Result<Vec<u8>, String> {
@@ -448,6 +476,31 @@ impl From<Standing> for CredentialState {
             Standing::Active => Self::Live,
             Standing::Suspended => Self::Suspended,
             Standing::Revoked => Self::Revoked,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(text: &str) -> Result<String, String> {
+        let body = serde_json::json!({ "reason": text }).to_string();
+        let command: CommandRequest = serde_json::from_str(&body).unwrap();
+        command.check()
+    }
+
+    #[test]
+    fn a_reason_has_1_to_200_characters_of_any_script_and_none_that_controls() {
+        let longest = "\u{516c}".repeat(200);
+        assert_eq!(reason(&longest), Ok(longest.clone()));
+        for (text, refused) in [
+            (longest + "x", "reason has 201 characters, not 1 to 200"),
+            (String::new(), "reason has 0 characters, not 1 to 200"),
+            ("a\nb".to_owned(), "reason has a control character"),
+            ("a\u{9f}".to_owned(), "reason has a control character"),
+        ] {
+            assert_eq!(reason(&text), Err(refused.to_owned()));
         }
     }
 }
