@@ -49,6 +49,7 @@ fn main() {
     waivers();
     ceremony();
     enrolment();
+    commands();
     account();
     files();
 }
@@ -605,6 +606,34 @@ fn enrolment() {
     seed("credential_batch", "two", batch.to_string());
 }
 
+/// What the issuer reads in headers, paths and bodies of commands.
+fn commands() {
+    let reason = "the phone was lost: \u{516c}\u{4ea4}";
+    let plain = serde_json::json!({ "reason": reason }).to_string();
+    seed("standing_command", "plain", plain);
+    let numbered = r#"{"reason":"a complaint","number":41.0}"#;
+    seed("standing_command", "numbered", numbered);
+    seed("idempotency_key", "plain", "2026-11-28:batch.7");
+    seed("idempotency_key", "quoted", "\"0a1b2c3d-4e5f\"");
+    for (name, bytes) in [
+        ("kid", 4),
+        ("credential", 8),
+        ("handle", 16),
+        ("member", 32),
+    ] {
+        seed("path_name", name, "0a".repeat(bytes));
+    }
+    seed("offline_path", "bundle", "bundle/trust.cbor");
+    seed("offline_path", "upwards", "bundle/../../root.pem");
+    for (target, role, name) in [
+        ("offline_root", "root", "1.root.json"),
+        ("offline_targets", "targets", "2.targets.json"),
+    ] {
+        let signed = fs::read(folder("tuf_metadata").join(format!("{role}.json")));
+        seed(target, name, signed.unwrap());
+    }
+}
+
 fn account() {
     let point = DEVICE.point();
     let header = serde_json::json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": {
@@ -658,6 +687,7 @@ fn files() {
         ("lints", "policies/lints.toml"),
         ("profile", "policies/profiles/server.toml"),
         ("issuer_config", "issuer/issuer.toml"),
+        ("credential_templates", "policies/credentials/metro.toml"),
         ("platform_config", "platform/platform.toml"),
     ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);

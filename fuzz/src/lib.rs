@@ -4,6 +4,7 @@ mod account;
 mod ceremony;
 mod credential;
 mod files;
+mod issuer;
 mod kms;
 mod log;
 mod mutation;
@@ -146,5 +147,12 @@ targets! {
     Dear services::platform_config,
     Cheap services::terminal_provisioning,
     Dear services::terminal_invitation,
+    Dear issuer::credential_templates,
+    Cheap issuer::idempotency_key,
+    Cheap issuer::standing_command,
+    Cheap issuer::path_name,
+    Dear issuer::offline_root,
+    Dear issuer::offline_targets,
+    Cheap issuer::offline_path,
     Dear picture::qr_picture,
 }

@@ -43,6 +43,7 @@ pub use election::{Elected, Election, ElectionError};
 pub use inputs::{EPOCHS_AHEAD, EPOCHS_BACK, Inputs, InputsRefused};
 pub use kms::KmsSigner;
 pub use offline::{Offline, OfflineError, PERIOD_OVERLAP_S};
+pub(crate) use offline::{place, read_root, read_targets};
 pub use service::{Settings, run};
 pub(crate) use shared::{PushRefused, SharedState, kids, parse_kid};
 pub use shared::{SuspendCommand, SuspendedKey};

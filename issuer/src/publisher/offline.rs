@@ -152,13 +152,9 @@ impl Offline {
     /// # Errors
     /// [`OfflineError::Target`] when it is missing or another.
     pub fn file(&self, target: &str, file: &TargetFile) -> Result<Vec<u8>, OfflineError> {
-        let plain = target
-            .split('/')
-            .all(|part| !matches!(part, "" | "." | "..") && !part.contains('\\'));
-        let hash = file.hashes.prefix();
-        let names = [format!("files/{hash}"), format!("files/{target}")];
-        for name in names.iter().filter(|_| plain) {
-            let path = self.path.join(name);
+        let hash = PathBuf::from(format!("files/{}", file.hashes.prefix()));
+        for place in place(target).iter().flat_map(|own| [&hash, own]) {
+            let path = self.path.join(place);
             if path.exists() {
                 let bytes = read_limited(&path, TARGET_MAX)?;
                 if file.fits(&bytes) {
@@ -167,7 +163,7 @@ impl Offline {
             }
         }
         Err(OfflineError::Target {
-            path: self.path.join(&names[1]),
+            path: self.path.join("files").join(target),
             target: target.to_owned(),
         })
     }
@@ -194,7 +190,14 @@ impl Offline {
     }
 }
 
-fn read_root(bytes: &[u8], before: Option<&Root>, version: u32) -> Result<Root, String> {
+/// Where a target lies in the officers' folder; `None` for a name that leads elsewhere.
+pub(crate) fn place(target: &str) -> Option<PathBuf> {
+    let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\\');
+    let path = || PathBuf::from(format!("files/{target}"));
+    target.split('/').all(plain).then(path)
+}
+
+pub(crate) fn read_root(bytes: &[u8], before: Option<&Root>, version: u32) -> Result<Root, String> {
     let signed = Signed::parse(bytes, METADATA_MAX).map_err(|error| error.to_string())?;
     let root = Root::read(signed.unverified()).map_err(|error| error.to_string())?;
     for by in before.into_iter().chain([&root]) {
@@ -207,7 +210,7 @@ fn read_root(bytes: &[u8], before: Option<&Root>, version: u32) -> Result<Root, 
     Ok(root)
 }
 
-fn read_targets(bytes: &[u8], root: &Root) -> Result<Targets, String> {
+pub(crate) fn read_targets(bytes: &[u8], root: &Root) -> Result<Targets, String> {
     let signed = Signed::parse(bytes, METADATA_MAX).map_err(|error| error.to_string())?;
     let verified = signed.verified_by(&root.keys, root.role("targets"), &P256);
     let json = verified.map_err(|error| error.to_string())?;
