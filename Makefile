@@ -1,6 +1,6 @@
 # Two commands: `make demo` shows the whole line, `make test` checks everything.
-# `make test-long` is for the night before a release; `make fuzz` looks for what neither has seen:
-# SECONDS for each target, or for TARGET alone.
+# `make test-long` and `make soak` (SECONDS of load) are for the night before a release; `make fuzz`
+# looks for what neither has seen: SECONDS for each target, or for TARGET alone.
 # Each line is a command you could type yourself; set-up runs first and installs what is missing.
 
 SDK = obol-credential obol-tap obol-trust obol-fare obol-verifier-sdk obol-pos-sdk
@@ -8,7 +8,7 @@ SERVED = obol-kms-cli obol-issuer obol-platform obol-softhsm-setup obol-load
 PYTHON = .venv/bin/python
 KRYOPTIC = $(CURDIR)/target/kryoptic/release/libkryoptic_pkcs11.so
 
-.PHONY: install dist demo test test-long bench fuzz setup-demo setup-test check unit e2e interop package kryoptic tough modules
+.PHONY: install dist demo test test-long bench soak fuzz setup-demo setup-test check unit e2e interop package kryoptic tough modules
 
 demo: setup-demo
 	cargo build --locked --workspace --bins
@@ -70,6 +70,13 @@ bench: setup-demo
 	cargo build --locked --release --bins $(addprefix -p ,$(SERVED))
 	cargo bench --locked -p obol-load --bench issuer
 
+# Load at 80 % of what the issuer can do here, judged by what its processes hold (tests/load).
+soak: SECONDS ?= 600
+soak: setup-demo
+	cargo build --locked --release --bins $(addprefix -p ,$(SERVED))
+	rm -rf target/soak
+	target/release/obol-soak target/soak $(SECONDS)
+
 # The C libraries of verifier and terminal: make install PREFIX=/usr DESTDIR=/some/image
 PREFIX ?= /usr/local
 install:
@@ -82,7 +89,7 @@ dist:
 	cargo build --locked --release -p obol-issuer -p obol-kms-cli -p obol-platform -p obol-pos-cli
 	deploy/dist.sh target/release target/dist
 
-SECONDS ?= 60
+fuzz: SECONDS ?= 60
 fuzz:
 	cp Cargo.lock fuzz/libfuzzer/Cargo.lock
 	fuzz/run.sh $(SECONDS) $(TARGET)
