@@ -44,6 +44,10 @@ pub(crate) fn enrolment_answer(data: &[u8]) -> Taken {
         );
         assert_eq!(certificate[0], 0x30);
     }
+    if let Some(all) = obol_transport::certificates_of(data) {
+        assert!((1..=obol_transport::ANCHORS_MAX).contains(&all.len()));
+        assert_eq!(certificate.is_some(), all.len() == 1);
+    }
     certificate.into()
 }
 

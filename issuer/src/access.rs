@@ -1,15 +1,18 @@
 //! The access CA, as far as its key is behind a key management daemon: certificates of members and
 //! the revocation list, each built here and signed as what it is.
 
+mod authority;
+mod lists;
 mod pen;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use miette::Diagnostic;
-use obol_console::{FileError, Mode, read_limited, replace_atomically};
+use obol_console::{FileError, Mode, replace_atomically};
 use obol_credential::UnixTime;
 use obol_kms_client::{KmsClient, KmsError, PayloadType, SpkiId};
+use obol_transport::{IdentityError, TrustAnchor};
 use rcgen::{
     CertificateParams, CertificateRevocationListParams, CustomExtension, DistinguishedName, DnType,
     IsCa, Issuer, KeyIdMethod, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
@@ -17,14 +20,12 @@ use rcgen::{
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use time::OffsetDateTime;
-use x509_parser::pem::parse_x509_pem;
-use x509_parser::prelude::FromDer;
-use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::config::Config;
 use crate::enrolment::EnrolmentRequest;
-use crate::expiry::list_times;
 use crate::register::Member;
+use authority::{Authority, KeyAt};
+use lists::{Last, Lists, is_half_over, last, names};
 use pen::{Pen, Subject};
 
 const PEM_MAX: usize = 8 * 1024 * 1024;
@@ -38,17 +39,15 @@ const CLIENT_AUTH: &[u8] = b"\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x02";
 /// Bytes of a key identifier: RFC 7093 section 2, method 1.
 const KEY_IDENTIFIER_LEN: usize = 20;
 
-/// The access CA's certificate and the daemon that has its key.
+/// The access CAs that are trusted here and the daemon that has the key of one at least. The first of
+/// these in the file certifies; each makes its own revocation list.
 #[derive(Debug)]
 pub struct AccessCa {
     kms: KmsClient,
-    spki: SpkiId,
-    point: Vec<u8>,
-    certificate: Vec<u8>,
-    key_identifier: Vec<u8>,
-    not_after: UnixTime,
+    authorities: Vec<Authority>,
     days: u32,
     crl: PathBuf,
+    socket: PathBuf,
 }
 
 /// Why the access CA gave nothing.
@@ -71,6 +70,19 @@ pub enum AccessError {
     #[error("the access CA's key management daemon gave no signature")]
     #[diagnostic(help("start `obol-kms serve` on the access CA's token, and check `kms_socket`"))]
     Kms(#[from] KmsError),
+    /// The access CAs' certificates cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Anchor(#[from] IdentityError),
+    /// A member is revoked whose CA's lists are not made here.
+    #[error("the certificate {serial} is of an access CA whose key the daemon does not have")]
+    #[diagnostic(help(
+        "it is out of the register; have that CA's officers name it in their next list"
+    ))]
+    ListedElsewhere {
+        /// Hexadecimal digits.
+        serial: String,
+    },
     /// The CA's certificate ends too soon.
     #[error("the access CA's certificate has ended")]
     #[diagnostic(help("have the root issue a new one in a ceremony"))]
@@ -89,36 +101,56 @@ impl AccessCa {
         let (Some(enrolment), Some(crl)) = (&config.enrolment, &config.tls.crl) else {
             return Ok(None);
         };
-        let path = config.tls.trust.clone();
-        let unusable = |reason| AccessError::Unusable {
-            path: path.clone(),
-            reason,
-        };
-        let pem = read_limited(&path, PEM_MAX)?;
-        let (_, pem) = parse_x509_pem(&pem).map_err(|_| unusable("not PEM"))?;
-        let x509 = pem.parse_x509().map_err(|_| unusable("not X.509"))?;
-        let point = x509.public_key().subject_public_key.data.to_vec();
-        let not_after = u32::try_from(x509.validity().not_after.timestamp());
         let kms = KmsClient::connect(&enrolment.kms_socket).await?;
-        let spki = SpkiId::of(x509.public_key().raw);
-        if !kms.keys().await?.iter().any(|key| key.spki == spki) {
-            return Err(KmsError::UnknownKey(spki).into());
+        let served = kms.keys().await?;
+        let served: Vec<SpkiId> = served.iter().map(|key| key.spki).collect();
+        let anchor = TrustAnchor::load(&config.tls.trust)?;
+        let authorities = anchor.authorities();
+        let authorities: Option<Vec<_>> =
+            authorities.map(|ca| Authority::new(ca, &served)).collect();
+        let authorities = authorities.ok_or_else(|| AccessError::Unusable {
+            path: config.tls.trust.clone(),
+            reason: "not X.509",
+        })?;
+        if !authorities.iter().any(Authority::is_served) {
+            return Err(KmsError::UnknownKey(authorities[0].spki).into());
         }
         Ok(Some(Self {
             kms,
-            spki,
-            key_identifier: key_identifier(&point),
-            point,
-            not_after: UnixTime(not_after.unwrap_or(u32::MAX)),
-            certificate: pem.contents.clone(),
+            authorities,
             days: enrolment.certificate_days,
             crl: crl.clone(),
+            socket: enrolment.kms_socket.clone(),
         }))
     }
 
-    /// Its own certificate, DER.
-    pub(crate) fn certificate(&self) -> &[u8] {
-        &self.certificate
+    /// Whether this configuration would open the same: the same CAs, and all their keys are with the
+    /// daemon already.
+    pub(crate) fn is_of(&self, config: &Config) -> bool {
+        let (Some(enrolment), Some(crl)) = (&config.enrolment, &config.tls.crl) else {
+            return false;
+        };
+        let Ok(anchor) = TrustAnchor::load(&config.tls.trust) else {
+            return false;
+        };
+        let own = self.authorities.iter().map(|authority| &authority.ca);
+        anchor.authorities().eq(own)
+            && self.authorities.iter().all(Authority::is_served)
+            && (&self.socket, self.days, &self.crl)
+                == (&enrolment.kms_socket, enrolment.certificate_days, crl)
+    }
+
+    /// The certificates of all that are trusted, DER.
+    pub(crate) fn certificates(&self) -> Vec<&[u8]> {
+        let authorities = self.authorities.iter();
+        authorities.map(|authority| authority.ca.der()).collect()
+    }
+
+    /// Who certifies.
+    fn certifier(&self) -> Result<&Authority, AccessError> {
+        let mut served = self.authorities.iter().filter(|one| one.is_served());
+        let unknown = || KmsError::UnknownKey(self.authorities[0].spki);
+        Ok(served.next().ok_or_else(unknown)?)
     }
 
     /// Certifies a member: a client of its identity, by the profiles of terminals and clients.
@@ -131,16 +163,17 @@ impl AccessCa {
         serial: [u8; 20],
         now: UnixTime,
     ) -> Result<Member, AccessError> {
-        let not_after = now.plus(self.days * DAY_S - 1).min(self.not_after);
+        let authority = self.certifier()?;
+        let not_after = now.plus(self.days * DAY_S - 1).min(authority.not_after);
         if not_after <= now {
             return Err(AccessError::Ended);
         }
         let serial = positive(serial);
         let params = params(request, &serial, now, not_after)?;
         let point = request.point().to_vec();
-        let ca = self.certificate.clone();
+        let ca = authority.ca.der().to_vec();
         let certificate = self
-            .build(PayloadType::TbsCertificate, move |pen| {
+            .build(authority, PayloadType::TbsCertificate, move |pen| {
                 let issuer = Issuer::from_ca_cert_der(&ca.as_slice().into(), pen)?;
                 let signed = params.signed_by(&Subject(point), &issuer)?;
                 Ok(signed.der().to_vec())
@@ -157,25 +190,69 @@ impl AccessCa {
         })
     }
 
-    /// Makes the next revocation list and puts it in the last one's place: what stood there, and
-    /// every member that is revoked.
+    /// Makes the next revocation list of each CA whose key the daemon has, and puts them in the
+    /// place of the last ones: what stood there, and every member of that CA that is revoked. A list
+    /// of another trusted CA stays as it is; one of a CA that is not trusted any more goes.
     ///
     /// # Errors
-    /// [`AccessError`]; the last list stays then.
+    /// [`AccessError`]; the last lists stay then.
     pub(crate) async fn publish_list(
         &self,
         members: &[Member],
         now: UnixTime,
     ) -> Result<(), AccessError> {
-        let (number, mut revoked) = self.last_list()?;
+        let lists = Lists::read(&self.crl)?;
+        let mut text = String::new();
+        for authority in &self.authorities {
+            let last = lists.of(&authority.ca);
+            let list = match (authority.key, last) {
+                (KeyAt::Daemon, last) => Some(self.next_list(authority, last, members, now).await?),
+                (KeyAt::Elsewhere, last) => last.map(<[u8]>::to_vec),
+            };
+            text.extend(list.map(|list| pem_text("X509 CRL", &list)));
+        }
+        Ok(replace_atomically(
+            &self.crl,
+            text.as_bytes(),
+            Mode::Public,
+        )?)
+    }
+
+    /// Whether the lists name a member that is revoked, as far as its CA is trusted at all.
+    pub(crate) fn check_listed(&self, member: &Member) -> Result<(), AccessError> {
+        let mut authorities = self.authorities.iter();
+        let Some(authority) = authorities.find(|one| one.ca.issued(&member.certificate)) else {
+            return Ok(());
+        };
+        let lists = Lists::read(&self.crl)?;
+        let list = lists.of(&authority.ca);
+        if list.is_some_and(|list| names(list, &member.serial)) {
+            return Ok(());
+        }
+        let serial = data_encoding::HEXLOWER.encode(&member.serial);
+        Err(AccessError::ListedElsewhere { serial })
+    }
+
+    async fn next_list(
+        &self,
+        authority: &Authority,
+        list: Option<&[u8]>,
+        members: &[Member],
+        now: UnixTime,
+    ) -> Result<Vec<u8>, AccessError> {
+        let last = list.map(|list| last(list, &self.crl)).transpose()?;
+        let Last {
+            number,
+            entries: mut revoked,
+        } = last.unwrap_or(Last::NONE);
         for member in members {
             let Some(at) = member.revoked_at else {
                 continue;
             };
-            if !revoked
+            let is_new = revoked
                 .iter()
-                .any(|entry| entry.serial_number.as_ref() == member.serial)
-            {
+                .all(|entry| entry.serial_number.as_ref() != member.serial);
+            if is_new && authority.ca.issued(&member.certificate) {
                 revoked.push(RevokedCertParams {
                     serial_number: SerialNumber::from_slice(&member.serial),
                     revocation_time: date(at)?,
@@ -191,66 +268,32 @@ impl AccessCa {
             crl_number: SerialNumber::from(number + 1),
             issuing_distribution_point: None,
             revoked_certs: revoked,
-            key_identifier_method: KeyIdMethod::PreSpecified(self.key_identifier.clone()),
+            key_identifier_method: KeyIdMethod::PreSpecified(authority.key_identifier.clone()),
         };
-        let ca = self.certificate.clone();
-        let list = self
-            .build(PayloadType::Crl, move |pen| {
-                let issuer = Issuer::from_ca_cert_der(&ca.as_slice().into(), pen)?;
-                Ok(params.signed_by(&issuer)?.der().to_vec())
-            })
-            .await?;
-        let text = pem_text("X509 CRL", &list);
-        Ok(replace_atomically(
-            &self.crl,
-            text.as_bytes(),
-            Mode::Public,
-        )?)
-    }
-
-    /// Number and entries of the last list; none where there is no file yet.
-    fn last_list(&self) -> Result<(u64, Vec<RevokedCertParams>), AccessError> {
-        if !self.crl.exists() {
-            return Ok((0, Vec::new()));
-        }
-        let unusable = |reason| AccessError::Unusable {
-            path: self.crl.clone(),
-            reason,
-        };
-        let pem = read_limited(&self.crl, PEM_MAX)?;
-        let (_, pem) = parse_x509_pem(&pem).map_err(|_| unusable("not PEM"))?;
-        let (_, list) = CertificateRevocationList::from_der(&pem.contents)
-            .map_err(|_| unusable("no revocation list"))?;
-        let digits = list.crl_number().map(|number| number.to_u64_digits());
-        let number = match digits.as_deref() {
-            None | Some([]) => 0,
-            Some([number]) => *number,
-            Some(_) => return Err(unusable("its number has more than 64 bits")),
-        };
-        let entries = list.iter_revoked_certificates().map(|entry| {
-            let time = OffsetDateTime::from_unix_timestamp(entry.revocation_date.timestamp());
-            Ok::<_, AccessError>(RevokedCertParams {
-                serial_number: SerialNumber::from_slice(entry.raw_serial()),
-                revocation_time: time.map_err(|_| unusable("an entry has no time"))?,
-                reason_code: None,
-                invalidity_date: None,
-            })
-        });
-        Ok((number, entries.collect::<Result<_, _>>()?))
+        let ca = authority.ca.der().to_vec();
+        self.build(authority, PayloadType::Crl, move |pen| {
+            let issuer = Issuer::from_ca_cert_der(&ca.as_slice().into(), pen)?;
+            Ok(params.signed_by(&issuer)?.der().to_vec())
+        })
+        .await
     }
 
     /// Runs the builder on a thread that may wait, where its bytes go to the daemon as `payload`.
     async fn build(
         &self,
+        authority: &Authority,
         payload: PayloadType,
         build: impl FnOnce(Pen) -> Result<Vec<u8>, rcgen::Error> + Send + 'static,
     ) -> Result<Vec<u8>, AccessError> {
-        let (pen, mut asked) = Pen::new(self.point.clone());
+        let (pen, mut asked) = Pen::new(authority.point.clone());
         let building = tokio::task::spawn_blocking(move || build(pen));
         let mut failure = None;
         while let Some((message, answer)) = asked.recv().await {
             let deadline = std::time::Instant::now() + SIGNING_DEADLINE;
-            let signed = self.kms.sign(self.spki, payload, &message, deadline).await;
+            let signed = self
+                .kms
+                .sign(authority.spki, payload, &message, deadline)
+                .await;
             match signed {
                 Ok(signature) => drop(answer.send(signature.to_der())),
                 Err(cause) => failure = Some(cause),
@@ -265,12 +308,18 @@ impl AccessCa {
         }
     }
 
-    /// Whether the next list should be made: there is none, or half of the last one's life is over.
+    /// Whether the next lists should be made: half of the last one's life is over, a CA whose key the
+    /// daemon has is without one, or a CA that is not trusted any more has one.
     pub(crate) fn list_is_due(&self, now: UnixTime) -> bool {
-        match list_times(&self.crl) {
-            Some((made, next)) => now.0 >= made.0 + next.0.saturating_sub(made.0) / 2,
-            None => true,
-        }
+        let Ok(lists) = Lists::read(&self.crl) else {
+            return true;
+        };
+        let mut served = self.authorities.iter().filter(|one| one.is_served());
+        let is_due = |one: &Authority| {
+            let list = lists.of(&one.ca);
+            list.is_none_or(|list| is_half_over(list, now))
+        };
+        lists.has_strangers(self.authorities.iter().map(|one| &one.ca)) || served.any(is_due)
     }
 }
 

@@ -28,17 +28,12 @@ const CSR_ATTRIBUTES: &[u8] =
 
 struct Est {
     issuer: Arc<Issuer>,
-    access: Arc<AccessCa>,
     clock: fn() -> u32,
 }
 
 /// The four operations of EST that members use; `clock` gives seconds since 1970 UTC.
-pub fn est_router(issuer: Arc<Issuer>, access: Arc<AccessCa>, clock: fn() -> u32) -> Router {
-    let est = Arc::new(Est {
-        issuer,
-        access,
-        clock,
-    });
+pub fn est_router(issuer: Arc<Issuer>, clock: fn() -> u32) -> Router {
+    let est = Arc::new(Est { issuer, clock });
     Router::new()
         .route("/.well-known/est/cacerts", get(cacerts))
         .route("/.well-known/est/csrattrs", get(csrattrs))
@@ -48,8 +43,9 @@ pub fn est_router(issuer: Arc<Issuer>, access: Arc<AccessCa>, clock: fn() -> u32
         .with_state(est)
 }
 
-async fn cacerts(State(est): State<Arc<Est>>) -> Response {
-    certificates(est.access.certificate())
+/// All that are trusted: while one access CA follows another, both (RFC 7030 section 4.1.3).
+async fn cacerts(State(est): State<Arc<Est>>) -> Result<Response, Refusal> {
+    Ok(certificates(&est.access()?.certificates()))
 }
 
 async fn csrattrs() -> Response {
@@ -76,7 +72,7 @@ async fn simpleenroll(
     let tried = register.try_code(identity.clone(), code.hash(), request.spki(), now);
     match tried.await? {
         CodeVerdict::Good => est.certify(&request, now).await,
-        CodeVerdict::Again(certificate) => Ok(certificates(&certificate)),
+        CodeVerdict::Again(certificate) => Ok(certificates(&[&certificate])),
         CodeVerdict::Refused => {
             warn!(identity, "an enrolment code was refused");
             Err(Refusal::Unauthorized)
@@ -133,6 +129,19 @@ async fn simplereenroll(
 }
 
 impl Est {
+    /// As the configuration in force has it.
+    fn access(&self) -> Result<Arc<AccessCa>, Refusal> {
+        let nowhere = || {
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                "no-enrolment",
+                "No enrolment here",
+                "",
+            )
+        };
+        Ok(self.issuer.access().ok_or_else(nowhere)?)
+    }
+
     async fn certify(
         &self,
         request: &EnrolmentRequest,
@@ -143,13 +152,13 @@ impl Est {
             error!(%cause, "no random bytes");
             Problem::internal()
         })?;
-        let member = self.access.certify(request, serial, now).await?;
+        let member = self.access()?.certify(request, serial, now).await?;
         let certificate = member.certificate.clone();
         // In the register first: a certificate that nobody remembers could not be revoked.
         self.issuer.register().add_member(member).await?;
         self.issuer.refresh_members(now).await?;
         info!(identity = request.identity(), "a member enrolled");
-        Ok(certificates(&certificate))
+        Ok(certificates(&[&certificate]))
     }
 }
 
@@ -191,10 +200,10 @@ pub(crate) fn pkcs10(body: &[u8]) -> Result<EnrolmentRequest, String> {
 }
 
 /// RFC 7030 section 4.1.3: certs-only CMS, base64.
-fn certificates(der: &[u8]) -> Response {
+fn certificates(all: &[&[u8]]) -> Response {
     based64(
         "application/pkcs7-mime; smime-type=certs-only",
-        &certs_only(der),
+        &certs_only(all),
     )
 }
 
@@ -210,13 +219,16 @@ fn based64(kind: &'static str, der: &[u8]) -> Response {
     (headers, body).into_response()
 }
 
-/// A degenerate SignedData (RFC 5652 section 5.1): one certificate, no content, no signers.
-fn certs_only(certificate: &[u8]) -> Vec<u8> {
+/// A degenerate SignedData (RFC 5652 section 5.1): certificates, no content, no signers. They are a
+/// set, whose order in DER is that of their bytes.
+fn certs_only(certificates: &[&[u8]]) -> Vec<u8> {
     const SIGNED_DATA: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
     const VERSION_AND_NO_DIGESTS: &[u8] = b"\x02\x01\x01\x31\x00";
     const DATA: &[u8] = b"\x30\x0b\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01";
     const NO_SIGNERS: &[u8] = b"\x31\x00";
-    let listed = tlv(0xa0, certificate);
+    let mut certificates = certificates.to_vec();
+    certificates.sort_unstable();
+    let listed = tlv(0xa0, &certificates.concat());
     let content = [VERSION_AND_NO_DIGESTS, DATA, &listed, NO_SIGNERS].concat();
     let content = tlv(0xa0, &tlv(0x30, &content));
     tlv(0x30, &[SIGNED_DATA, &content].concat())

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use obol_console::{read_limited, utc_text};
 use obol_credential::UnixTime;
-use x509_parser::pem::parse_x509_pem;
+use x509_parser::pem::{Pem, parse_x509_pem};
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::time::ASN1Time;
@@ -49,8 +49,8 @@ pub(crate) fn of(config: &Config, shards: &Shards) -> Vec<Expiry> {
         at.map(|at| Expiry { what, name, at })
     };
     let tls = own("tls-certificate", certificate_end(&config.tls.certificate));
-    let list = config.tls.crl.as_deref().and_then(list_times);
-    let list = own("revocation-list", list.map(|(_, next)| next));
+    let list = config.tls.crl.as_deref().and_then(list_end);
+    let list = own("revocation-list", list);
     issuers.chain(tls).chain(list).collect()
 }
 
@@ -60,16 +60,19 @@ fn certificate_end(path: &Path) -> Option<UnixTime> {
     Some(seconds(pem.parse_x509().ok()?.validity().not_after))
 }
 
-/// When a list was made and when the next one is due.
-pub(crate) fn list_times(path: &Path) -> Option<(UnixTime, UnixTime)> {
+/// When the first of a file's lists is out of date.
+fn list_end(path: &Path) -> Option<UnixTime> {
     let pem = read_limited(path, PEM_MAX).ok()?;
-    let (_, pem) = parse_x509_pem(&pem).ok()?;
-    let (_, list) = CertificateRevocationList::from_der(&pem.contents).ok()?;
-    Some((seconds(list.last_update()), seconds(list.next_update()?)))
+    let lists = Pem::iter_from_buffer(&pem).map(|section| {
+        let section = section.ok()?;
+        let (_, list) = CertificateRevocationList::from_der(&section.contents).ok()?;
+        list.next_update().map(seconds)
+    });
+    lists.collect::<Option<Vec<_>>>()?.into_iter().min()
 }
 
 /// Before 1970 is 1970, and what lasts longer than our numbers lasts until their end.
-fn seconds(time: ASN1Time) -> UnixTime {
+pub(crate) fn seconds(time: ASN1Time) -> UnixTime {
     let unix = time.timestamp().clamp(0, u32::MAX.into());
     UnixTime(u32::try_from(unix).expect("it was clamped"))
 }

@@ -5,7 +5,7 @@ mod start_error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use obol_credential::UnixTime;
 use obol_kms_client::wire::{TokenHealth, WireToken};
 use obol_kms_client::{KeyState, KmsClient};
@@ -42,7 +42,7 @@ pub struct Issuer {
     admission: Arc<Admission>,
     in_flight: InFlight,
     metrics: Metrics,
-    access: Option<Arc<AccessCa>>,
+    access: ArcSwapOption<AccessCa>,
     list_changed: Notify,
     /// What issuers that publish share; none where this one does not stand for it.
     shared: Option<SharedState>,
@@ -106,16 +106,11 @@ impl Issuer {
         let access = AccessCa::open(config).await?.map(Arc::new);
         let register = Register::open(&config.database)?;
         let restored = register.restore_point().await?;
-        if let Some(access) = &access
-            && access.list_is_due(now)
-        {
-            let members = register.members(now).await?;
-            access.publish_list(&members, now).await?;
-        }
+        make_due_lists(access.as_deref(), &register, now).await?;
         let issuer = Self {
             live: ArcSwap::from_pointee(Live::new(config, shards)),
             kms,
-            access,
+            access: ArcSwapOption::new(access),
             list_changed: Notify::new(),
             shared: config
                 .publisher
@@ -138,25 +133,52 @@ impl Issuer {
         Ok(issuer)
     }
 
-    /// Takes a changed configuration: keys, classes, clients, quotas. Requests under way end by the
-    /// old one.
+    /// The access CAs of a changed configuration, with the revocation lists that are due for them:
+    /// what [`Issuer::reload`] takes.
     ///
     /// # Errors
     /// [`StartError`]; then everything stays as it was.
-    pub async fn reload(&self, config: &Config, now: UnixTime) -> Result<(), StartError> {
+    pub async fn reopen_access(
+        &self,
+        config: &Config,
+        now: UnixTime,
+    ) -> Result<Option<Arc<AccessCa>>, StartError> {
+        if let Some(access) = self.access()
+            && access.is_of(config)
+        {
+            return Ok(Some(access));
+        }
+        let access = AccessCa::open(config).await?.map(Arc::new);
+        let _one_list_at_a_time = self.lists.lock().await;
+        make_due_lists(access.as_deref(), &self.register, now).await?;
+        Ok(access)
+    }
+
+    /// Takes a changed configuration: keys, classes, clients, quotas, access CAs. Requests under way
+    /// end by the old one.
+    ///
+    /// # Errors
+    /// [`StartError`]; then everything stays as it was.
+    pub async fn reload(
+        &self,
+        config: &Config,
+        access: Option<Arc<AccessCa>>,
+        now: UnixTime,
+    ) -> Result<(), StartError> {
         self.fixed.check_same(&Fixed::of(config))?;
         let shards = load_shards(config, now)?;
         check_served(&self.kms, config, &shards).await?;
         let shards = shards.suspending(self.live.load().shards.suspended().clone());
         self.live.store(Arc::new(Live::new(config, shards)));
+        self.access.store(access);
         self.refresh_members(now).await?;
         Ok(())
     }
 
-    /// The access CA, where members enrol here.
+    /// The access CAs, where members enrol here.
     #[must_use]
-    pub fn access(&self) -> Option<&Arc<AccessCa>> {
-        self.access.as_ref()
+    pub fn access(&self) -> Option<Arc<AccessCa>> {
+        self.access.load_full()
     }
 
     /// Lets in who enrolled and was not revoked.
@@ -190,8 +212,8 @@ impl Issuer {
         spki: [u8; 32],
         now: UnixTime,
     ) -> Result<Option<Member>, RevokeRefused> {
-        let access = self.access.as_ref().ok_or(RevokeRefused::NoAccessCa)?;
         let _one_list_at_a_time = self.lists.lock().await;
+        let access = self.access().ok_or(RevokeRefused::NoAccessCa)?;
         let Some(member) = self.register.revoke_member(spki, now).await? else {
             return Ok(None);
         };
@@ -199,20 +221,17 @@ impl Issuer {
         let members = self.register.members(now).await?;
         access.publish_list(&members, now).await?;
         self.list_changed.notify_one();
+        access.check_listed(&member)?;
         Ok(Some(member))
     }
 
     /// Makes the next revocation list when half of the last one's life is over. What fails is logged,
     /// and tried again at the next call; the last list counts until then.
     pub async fn keep_list(&self, now: UnixTime) {
-        let Some(access) = self
-            .access
-            .as_ref()
-            .filter(|access| access.list_is_due(now))
-        else {
+        let _one_list_at_a_time = self.lists.lock().await;
+        let Some(access) = self.access().filter(|access| access.list_is_due(now)) else {
             return;
         };
-        let _one_list_at_a_time = self.lists.lock().await;
         let renewed = async {
             let members = self.register.members(now).await?;
             access.publish_list(&members, now).await?;
@@ -445,6 +464,20 @@ fn load_shard(path: &Path, config: &Config, now: UnixTime) -> Result<Shard, Star
         return Err(StartError::ClassOutOfScope { class, path });
     }
     Shard::new(certificate).ok_or(StartError::Unusable { path })
+}
+
+async fn make_due_lists(
+    access: Option<&AccessCa>,
+    register: &Register,
+    now: UnixTime,
+) -> Result<(), StartError> {
+    if let Some(access) = access
+        && access.list_is_due(now)
+    {
+        let members = register.members(now).await?;
+        access.publish_list(&members, now).await?;
+    }
+    Ok(())
 }
 
 async fn check_served(kms: &KmsClient, config: &Config, shards: &Shards) -> Result<(), StartError> {

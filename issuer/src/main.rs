@@ -127,10 +127,10 @@ async fn run_service(path: &Path, stdin: StopOnStdin) -> miette::Result<Outcome>
     let (listener, address) = listen(config.listen).await?;
     let (stop, stopped) = watch::channel(());
     let enrolling = match (&config.enrolment, issuer.access()) {
-        (Some(enrolment), Some(access)) => {
+        (Some(enrolment), Some(_)) => {
             let (listener, address) = listen(enrolment.listen).await?;
             println!("enrolment https://{address}");
-            let router = est_router(Arc::clone(&issuer), Arc::clone(access), unix_now);
+            let router = est_router(Arc::clone(&issuer), unix_now);
             let tls = est_tls.clone();
             Some(tokio::spawn(serve(listener, tls, router, ended(stopped))))
         }
@@ -208,9 +208,12 @@ fn reload_when_asked(
 
 async fn reload(path: &Path, issuer: &Issuer, tls: &(LiveTls, LiveTls)) -> miette::Result<()> {
     let config = Config::load(path)?;
+    // The doors read what revocation lists this writes.
+    let access = issuer.reopen_access(&config, UnixTime(unix_now())).await?;
     let members = doors(&config.tls, ClientAuth::Required)?;
     let enrolling = doors(&config.tls, ClientAuth::Optional)?;
-    issuer.reload(&config, UnixTime(unix_now())).await?;
+    let now = UnixTime(unix_now());
+    issuer.reload(&config, access, now).await?;
     tls.0.replace(members);
     tls.1.replace(enrolling);
     Ok(())

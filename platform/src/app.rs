@@ -156,6 +156,12 @@ impl App {
         })
     }
 
+    /// Believes another anchor and shows another identity to issuers from now on.
+    pub fn take_tls(&self, anchor: &TrustAnchor, identity: &Identity) {
+        self.issuer.replace_tls(anchor, identity.clone());
+        self.publishing.replace_tls(anchor, identity.clone());
+    }
+
     /// Opens the books alone, for commands that need nothing else.
     ///
     /// # Errors

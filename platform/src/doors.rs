@@ -29,18 +29,19 @@ impl Doors {
     /// [`IdentityError`], naming the file.
     pub fn open(files: &TlsFiles) -> Result<Self, IdentityError> {
         let seen = fingerprint(files);
-        let (passengers, terminals) = load(files)?;
+        let read = load(files)?;
         Ok(Self {
-            passengers: LiveTls::new(passengers),
-            terminals: LiveTls::new(terminals),
+            passengers: LiveTls::new(read.passengers),
+            terminals: LiveTls::new(read.terminals),
             files: files.clone(),
             seen,
         })
     }
 
-    /// Looks at the files each `pause` and takes what has changed, all of it or nothing. Open
-    /// connections of terminals that the list names now are closed.
-    pub async fn keep(mut self, pause: Duration) {
+    /// Looks at the files each `pause` and takes what has changed, all of it or nothing; `clients` is
+    /// given what this service's own clients believe and show from then on. Open connections of
+    /// terminals that are not let in any more are closed.
+    pub async fn keep(mut self, pause: Duration, clients: impl Fn(&TrustAnchor, &Identity)) {
         loop {
             tokio::time::sleep(pause).await;
             let found = fingerprint(&self.files);
@@ -49,9 +50,10 @@ impl Doors {
             }
             self.seen = found;
             match load(&self.files) {
-                Ok((passengers, terminals)) => {
-                    self.passengers.replace(passengers);
-                    self.terminals.replace(terminals);
+                Ok(read) => {
+                    self.passengers.replace(read.passengers);
+                    self.terminals.replace(read.terminals);
+                    clients(&read.anchor, &read.identity);
                     info!("certificates and revocation list were read again");
                 }
                 Err(refused) => {
@@ -66,15 +68,28 @@ impl Doors {
     }
 }
 
-fn load(files: &TlsFiles) -> Result<(ServerTls, ServerTls), IdentityError> {
+struct Read {
+    passengers: ServerTls,
+    terminals: ServerTls,
+    anchor: TrustAnchor,
+    identity: Identity,
+}
+
+fn load(files: &TlsFiles) -> Result<Read, IdentityError> {
     let identity = Identity::load(&files.certificate, &files.key)?;
-    let mut anchor = TrustAnchor::load(&files.trust)?;
+    let anchor = TrustAnchor::load(&files.trust)?;
+    let mut members = anchor.clone();
     if let Some(crl) = &files.crl {
-        anchor = anchor.with_crl(crl)?;
+        members = members.with_crl(crl)?;
     }
     let passengers = server_config(identity.clone(), ClientAuth::None);
-    let terminals = server_config(identity, ClientAuth::Required(anchor));
-    Ok((passengers, terminals))
+    let terminals = server_config(identity.clone(), ClientAuth::Required(members));
+    Ok(Read {
+        passengers,
+        terminals,
+        anchor,
+        identity,
+    })
 }
 
 /// Of what stands in the files; one that cannot be read counts as none.

@@ -193,7 +193,9 @@ async fn run_service(path: &Path, stdin: StopOnStdin) -> miette::Result<Outcome>
         ended
     };
     let (public, mutual) = (doors.passengers.clone(), doors.terminals.clone());
-    tokio::spawn(doors.keep(DOORS_EVERY));
+    let asking = Arc::clone(&app);
+    let clients = move |anchor: &_, identity: &_| asking.take_tls(anchor, identity);
+    tokio::spawn(doors.keep(DOORS_EVERY, clients));
     let (ended, for_passengers, for_terminals) = tokio::join!(
         watch_for_stop,
         serve(

@@ -1,5 +1,7 @@
 //! The answer of an EST server (RFC 7030 section 4.1.3): a certs-only CMS.
 
+use crate::anchor::ANCHORS_MAX;
+
 /// Bytes of the longest answer that is looked at.
 const ANSWER_MAX: usize = 64 * 1024;
 
@@ -7,6 +9,16 @@ const ANSWER_MAX: usize = 64 * 1024;
 /// anything else: content, signers, no certificate, several, other lengths than DER's.
 #[must_use]
 pub fn certificate_of(certs_only: &[u8]) -> Option<&[u8]> {
+    match certificates_of(certs_only)?[..] {
+        [certificate] => Some(certificate),
+        _ => None,
+    }
+}
+
+/// The 1 to [`ANCHORS_MAX`] certificates in a degenerate `SignedData`, in its order: what an EST
+/// server gives as its CAs' (RFC 7030 section 4.1.3). `None` for anything else.
+#[must_use]
+pub fn certificates_of(certs_only: &[u8]) -> Option<Vec<&[u8]>> {
     const SIGNED_DATA: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
     const VERSION_AND_NO_DIGESTS: &[u8] = b"\x02\x01\x01\x31\x00";
     const DATA: &[u8] = b"\x30\x0b\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01";
@@ -21,7 +33,13 @@ pub fn certificate_of(certs_only: &[u8]) -> Option<&[u8]> {
     if behind != b"\x31\x00" {
         return None;
     }
-    whole(0x30, certificates).map(|_| certificates)
+    let (mut found, mut rest) = (Vec::new(), certificates);
+    while !rest.is_empty() {
+        let (_, behind) = value(0x30, rest)?;
+        found.push(&rest[..rest.len() - behind.len()]);
+        rest = behind;
+    }
+    (1..=ANCHORS_MAX).contains(&found.len()).then_some(found)
 }
 
 /// The content of an element that fills `der`.
@@ -98,6 +116,22 @@ mod tests {
         for end in 0..whole.len() {
             assert_eq!(certificate_of(&whole[..end]), None, "{end}");
         }
+    }
+
+    #[test]
+    fn up_to_four_certificates_come_out_in_their_order_and_five_do_not() {
+        let all: Vec<_> = [700, 300, 500, 256].map(certificate).into();
+        let answered = answer(&all.concat());
+        let found: Vec<&[u8]> = all.iter().map(Vec::as_slice).collect();
+        assert_eq!(certificates_of(&answered), Some(found));
+        for end in 0..answered.len() {
+            assert_eq!(certificates_of(&answered[..end]), None, "{end}");
+        }
+        let five = answer(&vec![certificate(300); 5].concat());
+        assert_eq!(certificates_of(&five), None);
+        assert_eq!(certificates_of(&answer(&[])), None);
+        let odd = answer(&[certificate(300), vec![2, 1, 0]].concat());
+        assert_eq!(certificates_of(&odd), None);
     }
 
     #[test]

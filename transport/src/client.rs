@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::http::header::{CONTENT_TYPE, DATE, HeaderValue};
@@ -9,9 +10,11 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::identity::{Identity, TrustAnchor};
+use crate::anchor::TrustAnchor;
+use crate::identity::Identity;
 use crate::problem::Problem;
 use crate::refusals::{Refusals, Watched};
 use crate::tls::client_config;
@@ -64,9 +67,17 @@ enum Versions {
     Two,
 }
 
-/// An HTTPS client that trusts one CA, with deadlines and a pool of connections; cheap to clone.
+/// An HTTPS client that trusts one anchor, with deadlines and a pool of connections; cheap to clone,
+/// and all clones are one.
 #[derive(Clone, Debug)]
 pub struct HttpsClient {
+    connections: Arc<watch::Sender<Connections>>,
+    role: Option<String>,
+    versions: Versions,
+}
+
+#[derive(Clone, Debug)]
+struct Connections {
     pool: Client<Watched<HttpsConnector<HttpConnector>>, Full<Bytes>>,
     refusals: Refusals,
 }
@@ -99,27 +110,20 @@ impl HttpsClient {
         role: Option<&str>,
         versions: Versions,
     ) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT_DEADLINE));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(client_config(anchor, identity, role))
-            .https_only();
-        let connector = match versions {
-            Versions::One => connector.enable_http1().wrap_connector(tcp),
-            Versions::Two => connector.enable_http2().wrap_connector(tcp),
-        };
-        let refusals = Refusals::default();
-        let pool = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_LIFE)
-            .http2_only(versions == Versions::Two)
-            .build(Watched {
-                connector,
-                refusals: refusals.clone(),
-            });
-        Self { pool, refusals }
+        let connections = Connections::new(anchor, identity, role, versions);
+        Self {
+            connections: Arc::new(watch::Sender::new(connections)),
+            role: role.map(str::to_owned),
+            versions,
+        }
+    }
+
+    /// From the next request on, every clone of this client believes `anchor`, shows `identity` and
+    /// makes its connections anew. Requests under way end on the connections they have.
+    pub fn replace(&self, anchor: &TrustAnchor, identity: Option<Identity>) {
+        let role = self.role.as_deref();
+        let connections = Connections::new(anchor, identity, role, self.versions);
+        self.connections.send_replace(connections);
     }
 
     /// GET.
@@ -176,17 +180,49 @@ impl HttpsClient {
     }
 
     async fn exchange(&self, url: &str, request: Request<Bytes>) -> Result<Reply, TransportError> {
+        let Connections { pool, refusals } = self.connections.borrow().clone();
         let server = request.uri().clone();
         let response = tokio::select! {
             biased;
-            response = self.pool.request(request.map(Full::new)) => response,
-            refusal = self.refusals.stands(&server, REFUSAL_GRACE) => {
+            response = pool.request(request.map(Full::new)) => response,
+            refusal = refusals.stands(&server, REFUSAL_GRACE) => {
                 return Err(TransportError::of_tls(url.to_owned(), refusal));
             }
         };
-        let response = response
-            .map_err(|error| TransportError::of(url, error, self.refusals.latest(&server)))?;
+        let response =
+            response.map_err(|error| TransportError::of(url, error, refusals.latest(&server)))?;
         read(url, response).await
+    }
+}
+
+impl Connections {
+    fn new(
+        anchor: &TrustAnchor,
+        identity: Option<Identity>,
+        role: Option<&str>,
+        versions: Versions,
+    ) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT_DEADLINE));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(client_config(anchor, identity, role))
+            .https_only();
+        let connector = match versions {
+            Versions::One => connector.enable_http1().wrap_connector(tcp),
+            Versions::Two => connector.enable_http2().wrap_connector(tcp),
+        };
+        let refusals = Refusals::default();
+        let pool = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_LIFE)
+            .http2_only(versions == Versions::Two)
+            .build(Watched {
+                connector,
+                refusals: refusals.clone(),
+            });
+        Self { pool, refusals }
     }
 }
 

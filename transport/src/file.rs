@@ -13,7 +13,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::identity::{Identity, TrustAnchor};
+use crate::anchor::TrustAnchor;
+use crate::identity::Identity;
 use crate::tls::client_config;
 use crate::transport_error::TransportError;
 

@@ -3,14 +3,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use miette::Diagnostic;
-use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use thiserror::Error;
-use x509_parser::prelude::FromDer;
 
+use crate::anchor::AnchorRefused;
 use crate::peer::{Peer, PeerError, spki_id};
 use crate::tls::provider;
 
@@ -30,9 +28,11 @@ pub enum IdentityError {
         /// What the PEM reader said.
         source: pem::Error,
     },
-    /// The certificate file holds nothing, or the anchor file holds more than one certificate.
+    /// The certificate file holds nothing, or the anchor file more than it may.
     #[error("{} holds {found} certificates", path.display())]
-    #[diagnostic(help("give one certificate, or for an identity one followed by its chain"))]
+    #[diagnostic(help(
+        "give 1 to 4 CA certificates, or for an identity one followed by its chain"
+    ))]
     WrongCount {
         /// The file that was asked for.
         path: PathBuf,
@@ -50,18 +50,18 @@ pub enum IdentityError {
         /// What the TLS library said.
         source: rustls::Error,
     },
-    /// The anchor is no certificate that can be trusted.
-    #[error("{} is no CA certificate", path.display())]
-    #[diagnostic(help("give the access CA's certificate, access.pem"))]
+    /// The anchor holds a certificate that is none of an access CA.
+    #[error("{} is not that of access CAs: {source}", path.display())]
+    #[diagnostic(help("give the access CA's certificate, access.pem, or several in one file"))]
     BadAnchor {
         /// The anchor's file.
         path: PathBuf,
-        /// What the TLS library said.
-        source: rustls::Error,
+        /// Which certificate, and what is wrong with it.
+        source: AnchorRefused,
     },
     /// The revocation list cannot be used.
     #[error("{} is no revocation list of this CA: {reason}", path.display())]
-    #[diagnostic(help("give the access CA's last list, PEM"))]
+    #[diagnostic(help("give the last list of each access CA that is trusted, PEM"))]
     BadList {
         /// The list's file.
         path: PathBuf,
@@ -146,69 +146,6 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// The one CA whose certificates are believed: the access CA.
-#[derive(Clone, Debug)]
-pub struct TrustAnchor {
-    pub(crate) roots: Arc<RootCertStore>,
-    pub(crate) crls: Arc<[CertificateRevocationListDer<'static>]>,
-}
-
-impl TrustAnchor {
-    /// Loads a PEM file with exactly one CA certificate.
-    ///
-    /// # Errors
-    /// [`IdentityError`], naming the file.
-    pub fn load(path: &Path) -> Result<Self, IdentityError> {
-        let found = certificates(path)?;
-        let count = found.len();
-        let [anchor] = <[_; 1]>::try_from(found).map_err(|_| wrong_count(path, count))?;
-        let mut roots = RootCertStore::empty();
-        roots
-            .add(anchor)
-            .map_err(|source| IdentityError::BadAnchor {
-                path: path.to_owned(),
-                source,
-            })?;
-        Ok(Self {
-            roots: Arc::new(roots),
-            crls: Arc::new([]),
-        })
-    }
-
-    /// Also refuses what this revocation list of the CA names: PEM, one list. A list past its next
-    /// update still counts.
-    ///
-    /// # Errors
-    /// [`IdentityError::BadList`].
-    pub fn with_crl(self, path: &Path) -> Result<Self, IdentityError> {
-        let bad = |reason: String| {
-            let path = path.to_owned();
-            IdentityError::BadList { path, reason }
-        };
-        let list = CertificateRevocationListDer::from_pem_file(path);
-        let list = list.map_err(|error| bad(error.to_string()))?;
-        let (_, read) = x509_parser::revocation_list::CertificateRevocationList::from_der(&list)
-            .map_err(|error| bad(error.to_string()))?;
-        let of_this_ca = self
-            .roots
-            .roots
-            .iter()
-            .any(|root| read.issuer().as_raw().ends_with(&root.subject));
-        if !of_this_ca {
-            return Err(bad("it is of another CA".to_owned()));
-        }
-        let crls: Arc<[_]> = Arc::new([list]);
-        WebPkiClientVerifier::builder_with_provider(
-            Arc::clone(&self.roots),
-            Arc::new(provider().clone()),
-        )
-        .with_crls(crls.iter().cloned())
-        .build()
-        .map_err(|error| bad(error.to_string()))?;
-        Ok(Self { crls, ..self })
-    }
-}
-
 impl Peer {
     /// Reads the identity that a PEM certificate file names, for a register.
     ///
@@ -224,7 +161,7 @@ impl Peer {
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
     CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
         .map_err(unreadable("certificates", path))
@@ -241,7 +178,7 @@ fn unreadable<'a>(
     }
 }
 
-fn wrong_count(path: &Path, found: usize) -> IdentityError {
+pub(crate) fn wrong_count(path: &Path, found: usize) -> IdentityError {
     IdentityError::WrongCount {
         path: path.to_owned(),
         found,

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod anchor;
 mod certs_only;
 mod client;
 mod connections;
@@ -14,12 +15,13 @@ mod serve;
 mod tls;
 mod transport_error;
 
+pub use anchor::{ANCHORS_MAX, AnchorRefused, CaCertificate, TrustAnchor};
 pub use axum::http;
-pub use certs_only::certificate_of;
+pub use certs_only::{certificate_of, certificates_of};
 pub use client::{HttpsClient, MAX_REPLY_BYTES, Reply};
 pub use file::{FileClient, FilePart, Pace};
 pub use hyper::body::Bytes;
-pub use identity::{Identity, IdentityError, TrustAnchor};
+pub use identity::{Identity, IdentityError};
 pub use listen::{CannotListen, listen};
 pub use peer::{Peer, PeerError, spki_id};
 pub use problem::Problem;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
@@ -14,13 +14,14 @@ use rustls::{
 };
 use tokio::sync::watch;
 
-use crate::identity::{Identity, TrustAnchor};
+use crate::anchor::{Believed, List, TrustAnchor};
+use crate::identity::Identity;
 use crate::peer::{Peer, PeerError};
 
 /// Whether a server asks its clients for certificates.
 #[derive(Clone, Debug)]
 pub enum ClientAuth {
-    /// A certificate of this CA with one `obol://` URI, or no connection.
+    /// A certificate of these CAs with one `obol://` URI, or no connection.
     Required(TrustAnchor),
     /// The same where a client shows a certificate; who shows none may connect too.
     Optional(TrustAnchor),
@@ -114,13 +115,16 @@ pub(crate) fn client_config(
     identity: Option<Identity>,
     role: Option<&str>,
 ) -> ClientConfig {
-    let chain =
-        WebPkiServerVerifier::builder_with_provider(anchor.roots.clone(), shared_provider())
-            .with_crls(anchor.crls.iter().cloned())
+    let chains = anchor.believed.iter().map(|believed| {
+        let roots = Arc::clone(&believed.roots);
+        let chain = WebPkiServerVerifier::builder_with_provider(roots, shared_provider())
+            .with_crls(believed.crls())
             .build()
-            .expect("a trust anchor holds one certificate, and its lists were read before");
+            .expect("it holds a certificate, and its list was read before");
+        Chain::of(believed, chain)
+    });
     let verifier = RoleVerifier {
-        chain,
+        chains: chains.collect(),
         role: role.map(str::to_owned),
     };
     let builder = ClientConfig::builder_with_provider(shared_provider())
@@ -146,10 +150,62 @@ fn shared_provider() -> Arc<CryptoProvider> {
     Arc::new(provider().clone())
 }
 
+/// The verifier of one CA.
+#[derive(Debug)]
+struct Chain<V: ?Sized> {
+    list: Listed,
+    verifier: Arc<V>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Listed {
+    AsAsked,
+    /// Nobody knows which of its certificates are revoked.
+    Missing,
+}
+
+impl<V: ?Sized> Chain<V> {
+    fn of(believed: &Believed, verifier: Arc<V>) -> Self {
+        let list = match believed.list {
+            List::NotAsked | List::Of(_) => Listed::AsAsked,
+            List::Missing => Listed::Missing,
+        };
+        Self { list, verifier }
+    }
+}
+
+/// Of the first CA that says yes; else what the certificate's own CA says, as far as it is known.
+fn judged<V: ?Sized, T>(
+    chains: &[Chain<V>],
+    judge: impl Fn(&V) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut refused = Error::InvalidCertificate(CertificateError::UnknownIssuer);
+    for chain in chains {
+        match (judge(&chain.verifier), chain.list) {
+            (Ok(verified), Listed::AsAsked) => return Ok(verified),
+            (Ok(_), Listed::Missing) => {
+                refused = Error::InvalidCertificate(CertificateError::UnknownRevocationStatus);
+            }
+            (Err(error), _) if is_of_another(&refused) => refused = error,
+            (Err(_), _) => {}
+        }
+    }
+    Err(refused)
+}
+
+fn is_of_another(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)
+    )
+}
+
 /// The chain by webpki, then the URI, so that a certificate that names nobody ends in an alert too.
 #[derive(Debug)]
 struct MemberVerifier {
-    chain: Arc<dyn ClientCertVerifier>,
+    chains: Vec<Chain<dyn ClientCertVerifier>>,
+    subjects: Vec<DistinguishedName>,
+    absent: Absent,
 }
 
 /// What becomes of a client that shows no certificate.
@@ -161,27 +217,31 @@ enum Absent {
 
 impl MemberVerifier {
     fn new(anchor: &TrustAnchor, absent: Absent) -> Self {
-        let builder =
-            WebPkiClientVerifier::builder_with_provider(anchor.roots.clone(), shared_provider())
-                .with_crls(anchor.crls.iter().cloned());
-        let builder = match absent {
-            Absent::Refused => builder,
-            Absent::LetIn => builder.allow_unauthenticated(),
-        };
-        let chain = builder
-            .build()
-            .expect("a trust anchor holds one certificate, and its lists were read before");
-        Self { chain }
+        let chains = anchor.believed.iter().map(|believed| {
+            let roots = Arc::clone(&believed.roots);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, shared_provider())
+                .with_crls(believed.crls())
+                .build()
+                .expect("it holds a certificate, and its list was read before");
+            Chain::of(believed, verifier)
+        });
+        let subjects = anchor.believed.iter();
+        let subjects = subjects.flat_map(|believed| believed.roots.subjects());
+        Self {
+            subjects: subjects.collect(),
+            chains: chains.collect(),
+            absent,
+        }
     }
 }
 
 impl ClientCertVerifier for MemberVerifier {
     fn client_auth_mandatory(&self) -> bool {
-        self.chain.client_auth_mandatory()
+        matches!(self.absent, Absent::Refused)
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.chain.root_hint_subjects()
+        &self.subjects
     }
 
     fn verify_client_cert(
@@ -190,7 +250,9 @@ impl ClientCertVerifier for MemberVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self.chain.verify_client_cert(leaf, intermediates, now)?;
+        let verified = judged(&self.chains, |chain| {
+            chain.verify_client_cert(leaf, intermediates, now)
+        })?;
         Peer::from_certificate(leaf).map_err(not_a_member)?;
         Ok(verified)
     }
@@ -202,7 +264,8 @@ impl ClientCertVerifier for MemberVerifier {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain.verify_tls12_signature(message, leaf, signature)
+        let algorithms = &provider().signature_verification_algorithms;
+        verify_tls12_signature(message, leaf, signature, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -211,18 +274,20 @@ impl ClientCertVerifier for MemberVerifier {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain.verify_tls13_signature(message, leaf, signature)
+        let algorithms = &provider().signature_verification_algorithms;
+        verify_tls13_signature(message, leaf, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
+        let algorithms = &provider().signature_verification_algorithms;
+        algorithms.supported_schemes()
     }
 }
 
 /// The chain and the host name by webpki, then the role.
 #[derive(Debug)]
 struct RoleVerifier {
-    chain: Arc<WebPkiServerVerifier>,
+    chains: Vec<Chain<WebPkiServerVerifier>>,
     role: Option<String>,
 }
 
@@ -235,9 +300,9 @@ impl ServerCertVerifier for RoleVerifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self
-            .chain
-            .verify_server_cert(leaf, intermediates, host, ocsp, now)?;
+        let verified = judged(&self.chains, |chain| {
+            chain.verify_server_cert(leaf, intermediates, host, ocsp, now)
+        })?;
         if let Some(expected) = &self.role {
             let found = Peer::from_certificate(leaf).map_err(not_a_member)?.role;
             if found != *expected {
@@ -257,7 +322,8 @@ impl ServerCertVerifier for RoleVerifier {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain.verify_tls12_signature(message, leaf, signature)
+        let algorithms = &provider().signature_verification_algorithms;
+        verify_tls12_signature(message, leaf, signature, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -266,11 +332,13 @@ impl ServerCertVerifier for RoleVerifier {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain.verify_tls13_signature(message, leaf, signature)
+        let algorithms = &provider().signature_verification_algorithms;
+        verify_tls13_signature(message, leaf, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
+        let algorithms = &provider().signature_verification_algorithms;
+        algorithms.supported_schemes()
     }
 }
 

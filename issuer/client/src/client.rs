@@ -43,6 +43,7 @@ pub struct IssuerAddress {
 pub struct IssuerClient {
     pub(crate) sites: Arc<[Arc<Site>]>,
     names: Arc<[String]>,
+    http: HttpsClient,
     deadline: Option<Duration>,
 }
 
@@ -68,8 +69,15 @@ impl IssuerClient {
         Ok(Self {
             sites: issuers.iter().map(site).collect(),
             names: issuers.iter().map(|at| at.name.clone()).collect(),
+            http,
             deadline: None,
         })
+    }
+
+    /// From the next call on, every clone believes `anchor` and shows `identity`; calls under way end
+    /// as they began.
+    pub fn replace_tls(&self, anchor: &TrustAnchor, identity: Identity) {
+        self.http.replace(anchor, Some(identity));
     }
 
     /// The same client, whose calls end within `deadline`, repetitions and pauses included.

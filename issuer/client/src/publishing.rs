@@ -27,6 +27,11 @@ impl PublishingClient {
         Self { http, bases }
     }
 
+    /// From the next call on, every clone believes `anchor` and shows `identity`.
+    pub fn replace_tls(&self, anchor: &TrustAnchor, identity: Identity) {
+        self.http.replace(anchor, Some(identity));
+    }
+
     /// Has the fare pack `pack`, by which `operator`'s rides are charged, published. A correction
     /// of a pack that begins at the same second names that pack: `replaces`, 16 hexadecimal digits.
     /// Repeating it changes nothing.

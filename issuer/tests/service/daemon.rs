@@ -22,6 +22,7 @@ use tokio::net::{UnixListener, UnixStream};
 pub(crate) struct Key {
     spki_der: Vec<u8>,
     signing: SigningKey,
+    beside: Option<Box<Key>>,
 }
 
 impl Key {
@@ -30,32 +31,48 @@ impl Key {
         Self {
             spki_der: pair.subject_public_key_info(),
             signing,
+            beside: None,
+        }
+    }
+
+    /// With a second key of the same class.
+    pub(crate) fn beside(self, other: Key) -> Self {
+        let beside = Some(Box::new(other));
+        Self { beside, ..self }
+    }
+
+    fn wire(&self) -> WireKey {
+        WireKey {
+            spki_der: self.spki_der.clone().into(),
+            algorithm: Algorithm::Esp384.cose_id(),
+            class: KeyClass::Issuer,
+            state: KeyState::Active,
         }
     }
 
     fn answer(&self, request: Request) -> Answer {
         match request {
             Request::Keys => {
-                let issuer = WireKey {
-                    spki_der: self.spki_der.clone().into(),
-                    algorithm: Algorithm::Esp384.cose_id(),
-                    class: KeyClass::Issuer,
-                    state: KeyState::Active,
-                };
+                let own = [Some(self), self.beside.as_deref()];
+                let own = own.into_iter().flatten().map(Self::wire);
                 let online = ONLINE_SEEDS.map(|seed| WireKey {
                     spki_der: spki_of(&online_key(seed)).into(),
                     algorithm: Algorithm::Esp256.cose_id(),
                     class: KeyClass::TufOnline,
                     state: KeyState::Active,
                 });
-                Answer::Keys(std::iter::once(issuer).chain(online).collect())
+                Answer::Keys(own.chain(online).collect())
             }
             // As the access CA's daemon does once it has parsed and linted the payload.
             Request::Sign {
+                key,
                 payload,
                 payload_type: PayloadType::TbsCertificate | PayloadType::Crl,
                 ..
-            } => self.sign_as(&payload),
+            } => match &self.beside {
+                Some(other) if SpkiId::of(&other.spki_der).0 == *key => other.sign_as(&payload),
+                _ => self.sign_as(&payload),
+            },
             Request::Sign { key, payload, .. } => {
                 let online = ONLINE_SEEDS.map(online_key);
                 let named = |online: &&OnlineKey| SpkiId::of(&spki_of(online)).0 == *key;

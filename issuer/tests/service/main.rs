@@ -17,6 +17,7 @@ mod raw;
 mod repeats;
 mod standing;
 mod store;
+mod succession;
 mod terminal;
 mod wide;
 mod world;

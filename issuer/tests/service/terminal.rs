@@ -16,21 +16,21 @@ const TERMINAL: &str = "terminal = \"bus-7\"\noperator = \"metro\"\nroot = \"roo
     issuer_url = \"https://issuer.test\"\nplatform_url = \"https://platform.test\"\n";
 
 /// The terminal's command, which `make test` builds beside the issuer's.
-fn obol_pos() -> PathBuf {
+pub(crate) fn obol_pos() -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_obol-issuer")).with_file_name("obol-pos");
     assert!(path.exists(), "build it first: cargo build -p obol-pos-cli");
     path
 }
 
-struct Bus {
-    world: World,
-    service: Service,
+pub(crate) struct Bus {
+    pub(crate) world: World,
+    pub(crate) service: Service,
     folder: tempfile::TempDir,
 }
 
 impl Bus {
     /// With a folder that has its own `terminal.toml`.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let bus = Self::without_a_file("");
         fs::write(bus.path("terminal.toml"), TERMINAL).unwrap();
         bus
@@ -59,16 +59,16 @@ impl Bus {
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.service.enrolment.clone().unwrap()
     }
 
     /// The file that the officer hands over.
-    fn invitation(&self, name: &str, identity: &str) -> PathBuf {
+    pub(crate) fn invitation(&self, name: &str, identity: &str) -> PathBuf {
         let file = self.path(name);
         let made = Command::new(env!("CARGO_BIN_EXE_obol-issuer"))
             .args([
@@ -87,11 +87,11 @@ impl Bus {
         file
     }
 
-    fn begin(&self, file: &str) -> Output {
+    pub(crate) fn begin(&self, file: &str) -> Output {
         self.enroll(&["--provisioning", file])
     }
 
-    fn enroll(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn enroll(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(obol_pos());
         command.arg("--dir").arg(self.folder.path());
         command.arg("enroll").args(arguments).output().unwrap()
@@ -103,7 +103,7 @@ impl Bus {
     }
 }
 
-fn said(output: &Output) -> (i32, String) {
+pub(crate) fn said(output: &Output) -> (i32, String) {
     let out = String::from_utf8_lossy(&output.stdout);
     let text = format!("{out}{}", String::from_utf8_lossy(&output.stderr));
     (output.status.code().unwrap(), text)

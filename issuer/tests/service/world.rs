@@ -20,7 +20,7 @@ use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature, SigningKey};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer,
-    CustomExtension, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384,
+    CustomExtension, DnType, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -39,6 +39,7 @@ const SCOPE: &[u8] = b"\x30\x0d\x0c\x08city-bus\x02\x01\x06";
 
 pub(crate) struct World {
     folder: TempDir,
+    root: CertifiedIssuer<'static, KeyPair>,
     access: Arc<CertifiedIssuer<'static, KeyPair>>,
     issuer_key: KeyPair,
     daemon_gone: daemon::Gone,
@@ -46,7 +47,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self::of(Arc::new(ca()))
+        Self::of(Arc::new(access_ca("access-1")))
     }
 
     /// Another issuer of the same deployment, with a key of its own.
@@ -63,6 +64,7 @@ impl World {
         );
         let world = Self {
             folder,
+            root: ca(),
             access,
             issuer_key,
             daemon_gone,
@@ -71,10 +73,9 @@ impl World {
             &world.path("access-kms.sock"),
             &daemon::Key::of(world.access.key()),
         );
-        let root = ca();
-        world.write("root.pem", &root.pem());
+        world.write("root.pem", &world.root.pem());
         world.write("access.pem", &world.access.pem());
-        let certificate = issuer_certificate(&root, &world.issuer_key, NOW - 86_400);
+        let certificate = issuer_certificate(&world.root, &world.issuer_key, NOW - 86_400);
         world.write("issuer.pem", &certificate);
         world.identity("issuer-tls", "obol://issuer/main");
         world
@@ -124,11 +125,53 @@ impl World {
     }
 
     pub(crate) fn identity(&self, name: &str, uri: &str) -> Identity {
+        self.identity_by(&self.access, name, uri)
+    }
+
+    /// The next access CA, of the root, and a daemon at `both-kms.sock` that has both keys.
+    pub(crate) fn next_access(&self) -> CertifiedIssuer<'static, KeyPair> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
+        let params = access_params("access-1");
+        let next = CertifiedIssuer::signed_by(params, key, &self.root).unwrap();
+        let keys = daemon::Key::of(self.access.key()).beside(daemon::Key::of(next.key()));
+        daemon::serve(&self.path("both-kms.sock"), &keys);
+        next
+    }
+
+    /// An access CA of a root that is none of this world's.
+    pub(crate) fn foreign_access(&self) -> CertifiedIssuer<'static, KeyPair> {
+        access_ca("access-1")
+    }
+
+    /// The key of an identity that there is, under another access CA.
+    pub(crate) fn certified_again(
+        &self,
+        access: &CertifiedIssuer<'static, KeyPair>,
+        name: &str,
+        uri: &str,
+    ) -> Identity {
+        let key = self.path(&format!("{name}.key"));
+        let pair = KeyPair::from_pem(&std::fs::read_to_string(&key).unwrap()).unwrap();
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![rcgen::SanType::URI(uri.try_into().unwrap())];
+        let certificate = params.signed_by(&pair, access).unwrap().pem();
+        let again = format!("{name}-again.pem");
+        self.write(&again, &certificate);
+        Identity::load(&self.path(&again), &key).unwrap()
+    }
+
+    /// Of an access CA of the caller's.
+    pub(crate) fn identity_by(
+        &self,
+        access: &CertifiedIssuer<'static, KeyPair>,
+        name: &str,
+        uri: &str,
+    ) -> Identity {
         let made = new_identity(uri, &["localhost", "127.0.0.1"]).unwrap();
         let request = CertificateSigningRequestParams::from_pem(&made.request_pem).unwrap();
         self.write(
             &format!("{name}.pem"),
-            &request.signed_by(&*self.access).unwrap().pem(),
+            &request.signed_by(access).unwrap().pem(),
         );
         self.write(&format!("{name}.key"), &made.key_pem);
         let (certificate, key) = (format!("{name}.pem"), format!("{name}.key"));
@@ -333,7 +376,7 @@ pub(crate) struct Leaf {
 impl Leaf {
     /// By a CA that nobody here knows.
     pub(crate) fn of_a_stranger() -> Leaf {
-        Leaf::of(&ca(), |_| {})
+        Leaf::of(&access_ca("strange"), |_| {})
     }
 
     fn of(ca: &CertifiedIssuer<'_, KeyPair>, change: impl FnOnce(&mut CertificateParams)) -> Leaf {
@@ -455,6 +498,20 @@ impl Phone {
         let signature: [u8; 64] = signature.to_bytes().into();
         possession::encode(&proof, &signature).to_vec()
     }
+}
+
+/// As policies/profiles/access-ca.toml has it, but for the root's signature.
+fn access_ca(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
+    CertifiedIssuer::self_signed(access_params(name), key).unwrap()
+}
+
+fn access_params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
 }
 
 fn ca() -> CertifiedIssuer<'static, KeyPair> {

@@ -36,7 +36,8 @@ pub(crate) struct Certified {
 
 impl Authorities {
     pub(crate) fn new(folder: &Path) -> Self {
-        let [root, access] = ["Test Root", "Test Access"].map(ca);
+        let root = ca("Test Root", BasicConstraints::Unconstrained);
+        let access = ca("Test Access", BasicConstraints::Constrained(0));
         std::fs::write(folder.join("root.pem"), root.pem()).unwrap();
         std::fs::write(folder.join("access.pem"), access.pem()).unwrap();
         let folder = folder.to_owned();
@@ -133,10 +134,10 @@ impl Certified {
     }
 }
 
-fn ca(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+fn ca(name: &str, depth: BasicConstraints) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.is_ca = IsCa::Ca(depth);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
     CertifiedIssuer::self_signed(params, key).unwrap()

@@ -37,7 +37,7 @@ impl House {
         let router = Router::new().route("/", get(|| async { "in" }));
         let ended = std::future::pending();
         tokio::spawn(serve(listener, doors.terminals.clone(), router, ended));
-        tokio::spawn(doors.keep(Duration::from_millis(50)));
+        tokio::spawn(doors.keep(Duration::from_millis(50), |_, _| {}));
         Self {
             folder,
             authorities,

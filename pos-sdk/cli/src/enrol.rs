@@ -17,6 +17,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::{
+    access,
     folder::{Folder, credentials},
     identity,
     say::{self, Format},
@@ -79,7 +80,7 @@ pub(crate) fn enrol(folder: &Folder, file: &Path, format: Format) -> miette::Res
 }
 
 /// Gets the next certificate, for a fresh key, in the place of the one that is in use. The two
-/// change together: whatever happens, key and certificate fit.
+/// change together: whatever happens, key and certificate fit. Behind them the access CAs are followed.
 pub(crate) fn renew(folder: &Folder, url: &str, format: Format) -> miette::Result<Outcome> {
     let provisioning = folder.provisioning()?;
     let identity = format!("obol://terminal/{}", provisioning.terminal);
@@ -98,6 +99,7 @@ pub(crate) fn renew(folder: &Folder, url: &str, format: Format) -> miette::Resul
     replace_atomically(&next.certificate, pem(&der).as_bytes(), Mode::Public)?;
     finish(&provisioning)?;
     Identity::load(&provisioning.certificate, &provisioning.key)?;
+    access::follow(&provisioning, &anchor, &client, url)?;
     done("renewed", identity, &provisioning, format)
 }
 
@@ -229,7 +231,7 @@ fn check(der: &[u8], identity: &str, key: &str) -> miette::Result<()> {
 }
 
 /// RFC 7468.
-fn pem(der: &[u8]) -> String {
+pub(crate) fn pem(der: &[u8]) -> String {
     let body = BASE64.encode(der);
     let lines: Vec<&str> = (0..body.len())
         .step_by(64)

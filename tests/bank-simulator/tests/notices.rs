@@ -16,7 +16,9 @@ use data_encoding::BASE64URL_NOPAD;
 use obol_transport::{ClientAuth, Identity, serve, server_config};
 use p256::ecdsa::{Signature, VerifyingKey, signature::Verifier};
 use p256::pkcs8::DecodePublicKey;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, SanType,
+};
 
 const BANK: &str = env!("CARGO_BIN_EXE_bank-simulator");
 
@@ -86,6 +88,7 @@ impl Bank {
 fn certificates_in(folder: &Path) {
     let mut ca = CertificateParams::default();
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
     let mut server = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();

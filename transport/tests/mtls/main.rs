@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // clippy sees helpers of an integration test as no test
 
+mod anchors;
 mod live;
 mod seats;
 mod world;

@@ -9,18 +9,27 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use obol_transport::{
-    Bytes, ClientAuth, HttpsClient, Identity, Limits, LiveTls, Peer, TrustAnchor, new_identity,
-    serve_within, server_config,
+    Bytes, ClientAuth, HttpsClient, Identity, IdentityError, Limits, LiveTls, Peer, TrustAnchor,
+    new_identity, serve_within, server_config,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams,
-    CertificateSigningRequestParams, CertifiedIssuer, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    RevokedCertParams, SerialNumber,
+    CertificateSigningRequestParams, CertifiedIssuer, DnType, IsCa, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, RevokedCertParams, SerialNumber,
 };
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+/// A CA's name and what its certificate is for; as an access CA has it.
+pub(crate) fn access_params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
 
 pub(crate) struct Ca {
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -29,9 +38,10 @@ pub(crate) struct Ca {
 
 impl Ca {
     pub(crate) fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        Self::of(access_params("access"))
+    }
+
+    pub(crate) fn of(params: CertificateParams) -> Self {
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("access.pem"), issuer.pem()).unwrap();
@@ -40,6 +50,14 @@ impl Ca {
 
     pub(crate) fn anchor(&self) -> TrustAnchor {
         TrustAnchor::load(&self.folder.path().join("access.pem")).unwrap()
+    }
+
+    /// One file with all of these CAs.
+    pub(crate) fn together(&self, others: &[&Ca]) -> Result<TrustAnchor, IdentityError> {
+        let all = [&[self], others].concat();
+        let path = self.folder.path().join("all.pem");
+        std::fs::write(&path, all.iter().map(|ca| ca.pem()).collect::<String>()).unwrap();
+        TrustAnchor::load(&path)
     }
 
     pub(crate) fn pem(&self) -> String {

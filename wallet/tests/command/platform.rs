@@ -19,7 +19,7 @@ use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, IsCa,
-    KeyPair,
+    KeyPair, KeyUsagePurpose,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -47,6 +47,7 @@ impl Platform {
     pub(crate) async fn start(folder: &Path) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         std::fs::write(folder.join("access.pem"), ca.pem()).unwrap();
         let made = new_identity("obol://platform/main", &["localhost"]).unwrap();
