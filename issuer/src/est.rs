@@ -132,12 +132,9 @@ impl Est {
     /// As the configuration in force has it.
     fn access(&self) -> Result<Arc<AccessCa>, Refusal> {
         let nowhere = || {
-            Problem::new(
-                StatusCode::NOT_FOUND,
-                "no-enrolment",
-                "No enrolment here",
-                "",
-            )
+            let title = "Members do not enrol here";
+            let detail = "the configuration in force has no enrolment";
+            Problem::new(StatusCode::NOT_FOUND, "no-enrolment", title, detail)
         };
         Ok(self.issuer.access().ok_or_else(nowhere)?)
     }

@@ -60,7 +60,7 @@ pub enum IdentityError {
         source: AnchorRefused,
     },
     /// The revocation list cannot be used.
-    #[error("{} is no revocation list of this CA: {reason}", path.display())]
+    #[error("{} does not hold the lists of these CAs: {reason}", path.display())]
     #[diagnostic(help("give the last list of each access CA that is trusted, PEM"))]
     BadList {
         /// The list's file.

@@ -80,7 +80,8 @@ pub(crate) fn enrol(folder: &Folder, file: &Path, format: Format) -> miette::Res
 }
 
 /// Gets the next certificate, for a fresh key, in the place of the one that is in use. The two
-/// change together: whatever happens, key and certificate fit. Behind them the access CAs are followed.
+/// change together: whatever happens, key and certificate fit. Behind them the access CAs are
+/// followed.
 pub(crate) fn renew(folder: &Folder, url: &str, format: Format) -> miette::Result<Outcome> {
     let provisioning = folder.provisioning()?;
     let identity = format!("obol://terminal/{}", provisioning.terminal);

@@ -28,6 +28,30 @@ impl World {
         self.activate_in(ACCESS_REGISTRY, &audit)
     }
 
+    /// Makes the next access CA, `access-2.pem`, in the token of the first; two officers let it sign
+    /// beside that one.
+    ///
+    /// # Errors
+    /// What `obol-kms` has said.
+    pub fn make_next_access(&self) -> Result<(), WorldError> {
+        let token = self.token_file("access");
+        let kms = self.tool("obol-kms");
+        let key = ["--token", &token, "--key-label", "access-2"];
+        let root = [
+            "--root-token",
+            "tokens/root.token.toml",
+            "--root",
+            "root.pem",
+        ];
+        let create = ["access-ca", "create", "--out", "access-2.pem"];
+        kms.succeed(&[&create[..], &key, &root].concat())?;
+        let keys = |arguments: &[&str]| self.keys_in(ACCESS_REGISTRY, arguments);
+        let register = ["register", "--class", "access-ca", "--label", "access-2"];
+        let authority = keys(&[&register[..], &["--token", &token]].concat())?;
+        keys(&["certify", "--certificate", "access-2.pem"])?;
+        self.activate_in(ACCESS_REGISTRY, &authority)
+    }
+
     /// The issuer's operator makes a provisioning file with a code; the terminal begins with it and
     /// enrols, and the platform's operator registers it.
     ///

@@ -139,6 +139,12 @@ impl World {
         self.kms.as_ref()
     }
 
+    /// The issuer, if it runs.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&Service> {
+        self.issuer.as_ref()
+    }
+
     /// A terminal that was certified.
     #[must_use]
     pub fn terminal(&self, name: &str) -> Terminal {
