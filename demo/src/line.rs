@@ -363,7 +363,7 @@ fn revocations(world: &mut World, steps: &mut Steps, ada: &Passenger) -> Result<
         "Ada's phone is online: a credential of the other shard, and she rides",
         world,
         |w| {
-            ada.refresh()?;
+            ada.statement()?; // in which the platform tells the phone to renew
             let renewed = ada.shard()?;
             demand(renewed != shard, || format!("shard {renewed} again"))?;
             granted(&w.terminal("bus-2").scan(&ada.show("again.png")?)?, 3)

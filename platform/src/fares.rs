@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use miette::Diagnostic;
-use obol_console::Outcome;
-use obol_credential::Kid;
-use obol_platform::{Config, publishing};
+use obol_console::{Outcome, unix_now};
+use obol_credential::UnixTime;
+use obol_platform::{Config, block_key, parse_kid, publishing};
 use thiserror::Error;
 
 #[derive(Subcommand)]
@@ -59,15 +59,12 @@ pub(crate) async fn fare_pack(command: &FarePack) -> miette::Result<Outcome> {
 
 pub(crate) async fn suspend_key(command: &SuspendKey) -> miette::Result<Outcome> {
     let config = Config::load(&command.config)?;
-    let no_kid = || NoKid(command.kid.clone());
-    let digits = u32::from_str_radix(&command.kid, 16).ok();
-    let kid = digits.map(|number| Kid(number.to_be_bytes()));
-    let kid = kid
-        .filter(|kid| kid.to_string() == command.kid)
-        .ok_or_else(no_kid)?;
-    publishing(&config)?
-        .suspend_key(kid, &command.reason)
-        .await?;
+    let kid = parse_kid(&command.kid).ok_or_else(|| NoKid(command.kid.clone()))?;
+    let marked = block_key(&config, kid, &command.reason, UnixTime(unix_now())).await?;
     println!("suspended {kid}");
+    println!(
+        "to renew  {} credentials of {} wallets",
+        marked.credentials, marked.wallets
+    );
     Ok(Outcome::Done)
 }

@@ -2,6 +2,7 @@
 
 mod app;
 mod bank;
+mod blocked_keys;
 mod commanding;
 mod config;
 mod doors;
@@ -18,6 +19,7 @@ mod witnessing;
 
 pub use app::{App, StartError, issuers};
 pub use bank::NOTIFY_PATH;
+pub use blocked_keys::{NotBlocked, NotHeard, block_key, hear_of_keys_in_background, parse_kid};
 pub use commanding::{NotGiven, for_issuers, give_commands_in_background};
 pub use config::{
     BankConfig, Config, ConfigError, IssuerConfig, TlsFiles, WitnessConfig, WitnessedLog,

@@ -19,8 +19,8 @@ use miette::IntoDiagnostic;
 use obol_console::{Outcome, StopOnStdin, init_logging, unix_now, until_stopped, write_new_pair};
 use obol_issuer_client::IssuerClientError;
 use obol_platform::{
-    App, Config, Doors, Pushed, Scope, give_commands_in_background, passenger_router,
-    reexamine_in_background, terminal_router,
+    App, Config, Doors, Pushed, Scope, give_commands_in_background, hear_of_keys_in_background,
+    passenger_router, reexamine_in_background, terminal_router,
 };
 use obol_store::Standing;
 use obol_transport::{listen, new_identity, serve};
@@ -122,8 +122,8 @@ enum Command {
     /// The fare pack that terminals charge by.
     #[command(subcommand)]
     FarePack(fares::FarePack),
-    /// Have an issuer key blocked: terminals refuse what it signed, phones get credentials of other
-    /// keys. Only the issuer's own operators lift that.
+    /// Have an issuer key blocked: terminals refuse what it signed, and phones renew at their next
+    /// contact. Only the issuer's own operators lift that.
     SuspendKey(fares::SuspendKey),
     /// Check a tariff, write its fare pack, or say what a ride costs by it; exit code 1 when it
     /// has no fare.
@@ -183,6 +183,7 @@ async fn run_service(path: &Path, stdin: StopOnStdin) -> miette::Result<Outcome>
     let app = Arc::new(App::open(config, unix_now)?);
     tokio::spawn(keep_trust_fresh(Arc::clone(&app)));
     give_commands_in_background(&app);
+    hear_of_keys_in_background(&app);
 
     println!("ready https://{at_passengers} https://{at_terminals}");
     info!(passengers = %at_passengers, terminals = %at_terminals, "serving");

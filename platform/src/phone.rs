@@ -13,12 +13,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use obol_account::SubjectHandle;
+use obol_account::{AccountNumber, SubjectHandle};
 use obol_payment::{
     channel::Channel,
     order::{Order, OrderNumber},
 };
-use obol_store::{CreateOrderRefused, EnrolRefused, Enrolment, StatementRefused};
+use obol_store::{CreateOrderRefused, EnrolRefused, Enrolment, Fault, StatementRefused};
 use obol_transport::{Bytes, Problem};
 use tracing::info;
 
@@ -111,6 +111,7 @@ async fn recharge(
         notify_url: format!("{}{}", app.config.public_url, bank::NOTIFY_PATH),
         amount_minor: asked.amount_minor,
         currency: app.packs.current().currency().as_str().to_owned(),
+        renewal: renewal(&app, passenger.number).await?,
     };
     Ok((StatusCode::CREATED, Json(reply)).into_response())
 }
@@ -135,7 +136,18 @@ async fn statement(
         })
         .await
         .map_err(|error| error.problem(no_statement))?;
-    Ok(Json(wire::Statement::of(&statement)))
+    let renewal = renewal(&app, number).await?;
+    Ok(Json(wire::Statement::of(&statement, renewal)))
+}
+
+/// What a phone is told whatever it came for.
+async fn renewal(app: &App, number: AccountNumber) -> Result<wire::Renewal, Problem> {
+    let now = app.now();
+    let marked = app.stored(move |store| store.credentials_to_renew(number, now));
+    let marked = marked
+        .await
+        .map_err(|error| error.problem(|fault: Fault| internal(fault)))?;
+    Ok(wire::Renewal::of(&marked))
 }
 
 fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {

@@ -2,7 +2,7 @@ use obol_account::{AccountNumber, Passenger, SubjectHandle};
 use obol_ledger::{AccountId, Amount, TrialBalance, Why};
 use obol_payment::order::Payment;
 use obol_payment::ride::{Fraud, Head, RideKey, TerminalName};
-use obol_payment::{PackId, RuleId};
+use obol_payment::{Kid, PackId, RuleId};
 
 use crate::Unmatched;
 
@@ -152,6 +152,33 @@ pub struct SubjectCommand {
     pub reason: String,
     /// When, seconds since 1970 UTC.
     pub given_at: u32,
+}
+
+/// What an issuer says of one of its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyStanding {
+    /// Terminals may believe what it signed.
+    Good,
+    /// Terminals refuse what it signed.
+    Blocked,
+}
+
+/// What an issuer's word on its keys has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeysHeard {
+    /// Keys that it did not block before.
+    pub blocked: Vec<Kid>,
+    /// Keys whose block it has lifted.
+    pub lifted: Vec<Kid>,
+}
+
+/// Live credentials of a blocked key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToRenew {
+    /// How many.
+    pub credentials: u64,
+    /// How many accounts have them.
+    pub wallets: u64,
 }
 
 /// A terminal in the register.

@@ -4,6 +4,7 @@ mod audit;
 mod commands;
 mod issuer_keys;
 mod journeys;
+mod key_blocks;
 mod ledger;
 mod migrate;
 mod orders;
@@ -18,6 +19,7 @@ mod terminals;
 mod uses;
 
 pub use commands::COMMANDS_MAX;
+pub use key_blocks::IN_FLIGHT_S;
 pub use outbox::EVENTS_MAX;
 pub use passengers::{Admitted, LIVE_CREDENTIALS_MAX};
 pub use rejected::REJECTED_MAX;

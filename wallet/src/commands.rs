@@ -1,4 +1,5 @@
 mod amount;
+mod renewal;
 mod statement;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use obol_wallet::{BoardingCode, KeyError, Scale, Wallet};
 use thiserror::Error;
 
 pub(crate) use amount::Amount;
+use renewal::renew_if_told;
 pub(crate) use statement::statement;
 
 /// How results are printed.
@@ -68,7 +70,7 @@ pub(crate) async fn recharge(
     amount: Amount,
     output: Output,
 ) -> miette::Result<Outcome> {
-    let wallet = Wallet::open(folder)?;
+    let mut wallet = Wallet::open(folder)?;
     wallet.passenger()?;
     let order = wallet.platform(unix_now)?.recharge(amount.minor()).await?;
     match output {
@@ -79,17 +81,24 @@ pub(crate) async fn recharge(
             println!("pay at  {}", plain(&order.pay_url));
         }
     }
+    renew_if_told(&mut wallet, &order.renew, output).await;
     Ok(Outcome::Done)
 }
 
 pub(crate) async fn refresh(folder: &Path) -> miette::Result<Outcome> {
     let mut wallet = Wallet::open(folder)?;
+    let expires_at = fetch(&mut wallet).await?;
+    println!("credential until  {}", utc_text(expires_at.0));
+    Ok(Outcome::Done)
+}
+
+/// Fetches a credential and keeps it; until when it is good.
+async fn fetch(wallet: &mut Wallet) -> miette::Result<UnixTime> {
     let passenger = wallet.passenger()?.clone();
     let held = wallet.platform(unix_now)?.refresh(&passenger).await?;
     let expires_at = held.expires_at();
     wallet.hold(held)?;
-    println!("credential until  {}", utc_text(expires_at.0));
-    Ok(Outcome::Done)
+    Ok(expires_at)
 }
 
 pub(crate) fn show(folder: &Path, shown: &Shown, clock_offset: i32) -> miette::Result<Outcome> {

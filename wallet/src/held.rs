@@ -1,6 +1,6 @@
 use miette::Diagnostic;
 use obol_credential::{
-    Credential, Dynamic, Malformed, Nonce, UnixTime, assemble_presentation,
+    Credential, Cti, Dynamic, Malformed, Nonce, UnixTime, assemble_presentation,
     presentation_signature_input,
 };
 use thiserror::Error;
@@ -13,6 +13,7 @@ use crate::key::Key;
 pub struct HeldCredential {
     bytes: Vec<u8>,
     device_key: Key,
+    cti: Cti,
     expires_at: UnixTime,
     counter: u32,
 }
@@ -70,6 +71,7 @@ impl HeldCredential {
         Ok(Self {
             bytes,
             device_key,
+            cti: claims.cti,
             expires_at: claims.expires_at,
             counter,
         })
@@ -85,6 +87,12 @@ impl HeldCredential {
     #[must_use]
     pub fn device_key(&self) -> &Key {
         &self.device_key
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn cti(&self) -> Cti {
+        self.cti
     }
 
     /// The first second at which it is refused.

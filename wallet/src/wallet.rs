@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use miette::Diagnostic;
 use obol_console::{FileError, Mode, read_limited, replace_atomically, write_new_atomically};
 use obol_credential::{Nonce, UnixTime};
@@ -189,6 +190,14 @@ impl Wallet {
     pub fn enrolled(&mut self, passenger: Passenger) -> Result<(), WalletError> {
         self.state.passenger = Some(passenger);
         self.save()
+    }
+
+    /// Whether the credential that is held is one of those that the platform says have to be
+    /// renewed, by cti in hexadecimal: the key that signed it is blocked, and terminals refuse it.
+    #[must_use]
+    pub fn has_to_renew(&self, told: &[String]) -> bool {
+        let held = self.state.credential.as_ref();
+        held.is_some_and(|held| told.contains(&HEXLOWER.encode(&held.cti().0)))
     }
 
     /// Keeps a credential in the place of the one before.

@@ -74,7 +74,7 @@ pub struct KeyStatus {
     pub spki: String,
     /// `signing` or `published`.
     pub use_here: String,
-    /// `available`, `unavailable`, `not-in-force` or `verify-only`.
+    /// `available`, `unavailable`, `not-in-force`, `verify-only`, or `suspended`: blocked.
     pub state: String,
 }
 

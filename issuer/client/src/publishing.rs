@@ -13,7 +13,8 @@ use crate::{IssuerAddress, IssuerClientError};
 #[derive(Clone, Debug)]
 pub struct PublishingClient {
     http: HttpsClient,
-    bases: Vec<String>,
+    /// Name and URL.
+    issuers: Vec<(String, String)>,
 }
 
 impl PublishingClient {
@@ -23,8 +24,9 @@ impl PublishingClient {
     pub fn new(issuers: &[IssuerAddress], anchor: &TrustAnchor, identity: Identity) -> Self {
         let http = HttpsClient::expecting("issuer", anchor, Some(identity));
         let base = |at: &IssuerAddress| at.url.trim_end_matches('/').to_owned();
-        let bases = issuers.iter().map(base).collect();
-        Self { http, bases }
+        let named = |at: &IssuerAddress| (at.name.clone(), base(at));
+        let issuers = issuers.iter().map(named).collect();
+        Self { http, issuers }
     }
 
     /// From the next call on, every clone believes `anchor` and shows `identity`.
@@ -55,14 +57,16 @@ impl PublishingClient {
             request.body(pack.clone())
         })
         .await
+        .map(drop)
     }
 
     /// Has an issuer key blocked: terminals refuse what it signed, and its subjects get credentials
-    /// of other keys. Repeating it changes nothing; only the issuer's own operators lift it.
+    /// of other keys. Repeating it changes nothing; only the issuer's own operators lift it. The
+    /// name of the issuer that has taken it, durably.
     ///
     /// # Errors
     /// [`IssuerClientError`]; refused with `not-publishing` or `key-unknown`.
-    pub async fn suspend_key(&self, kid: Kid, reason: &str) -> Result<(), IssuerClientError> {
+    pub async fn suspend_key(&self, kid: Kid, reason: &str) -> Result<String, IssuerClientError> {
         let body = Bytes::from(serde_json::json!({ "reason": reason }).to_string());
         self.accepted(|base| {
             let url = format!("{base}/v1/keys/{kid}/suspend");
@@ -75,15 +79,15 @@ impl PublishingClient {
     async fn accepted(
         &self,
         request: impl Fn(&str) -> Result<Request<Bytes>, obol_transport::http::Error>,
-    ) -> Result<(), IssuerClientError> {
+    ) -> Result<String, IssuerClientError> {
         let unsendable = |error| IssuerClientError::WrongReply(format!("no request: {error}"));
         let mut failed = IssuerClientError::Nobody("no issuer is configured".to_owned());
-        for base in &self.bases {
+        for (name, base) in &self.issuers {
             let request = request(base).map_err(unsendable)?;
             match self.http.send(request).await {
                 Err(error) => failed = error.into(),
                 Ok(reply) => match reply.success() {
-                    Ok(_) => return Ok(()),
+                    Ok(_) => return Ok(name.clone()),
                     Err(problem) if problem.status == 404 => {
                         // One that is away may be the one that publishes.
                         if !matches!(failed, IssuerClientError::Transport(_)) {

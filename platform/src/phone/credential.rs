@@ -78,7 +78,8 @@ async fn sign_and_bind(
 async fn bind(app: &App, issued: &Issued, number: AccountNumber) -> Result<(), Problem> {
     let credential = Credential::decode(&issued.credential).map_err(internal)?;
     let (kid, cti, expires_at) = (credential.kid(), credential.claims().cti, issued.expires_at);
-    app.stored(move |store| store.bind_credential(kid, cti, number, expires_at))
+    let now = app.now();
+    app.stored(move |store| store.bind_credential(kid, cti, number, expires_at, now))
         .await
         .map_err(|error| error.problem(|refused: BindRefused| internal(refused)))
 }

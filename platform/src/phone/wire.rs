@@ -1,5 +1,7 @@
 //! The JSON of the phones' API.
 
+use data_encoding::HEXLOWER;
+use obol_credential::Cti;
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
@@ -30,6 +32,23 @@ pub(super) struct Ordered {
     pub(super) amount_minor: i64,
     /// ISO 4217.
     pub(super) currency: String,
+    #[serde(flatten)]
+    pub(super) renewal: Renewal,
+}
+
+/// Which credentials the phone has to renew: terminals refuse them.
+#[derive(Serialize)]
+pub(super) struct Renewal {
+    /// The cti of each, 16 hexadecimal digits, lower case; left out when there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    renew: Vec<String>,
+}
+
+impl Renewal {
+    pub(super) fn of(ctis: &[Cti]) -> Self {
+        let renew = ctis.iter().map(|cti| HEXLOWER.encode(&cti.0)).collect();
+        Self { renew }
+    }
 }
 
 #[derive(Deserialize)]
@@ -63,6 +82,8 @@ pub(super) struct Statement {
     opening_minor: i64,
     lines: Vec<Line>,
     closing_minor: i64,
+    #[serde(flatten)]
+    renewal: Renewal,
 }
 
 #[derive(Serialize)]
@@ -84,7 +105,7 @@ struct FareApplied {
 }
 
 impl Statement {
-    pub(super) fn of(statement: &obol_store::Statement) -> Self {
+    pub(super) fn of(statement: &obol_store::Statement, renewal: Renewal) -> Self {
         let line = |line: &obol_store::StatementLine| Line {
             at: line.at,
             kind: line.why.name(),
@@ -102,6 +123,7 @@ impl Statement {
             opening_minor: statement.opening.minor(),
             lines: statement.lines.iter().map(line).collect(),
             closing_minor: statement.closing.minor(),
+            renewal,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! An issuer over mTLS whose keys lie in software: its service is tested elsewhere, with a token.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use axum::{
@@ -10,9 +11,9 @@ use axum::{
     routing::{get, post},
 };
 use data_encoding::BASE64URL_NOPAD;
-use obol_credential::{Cti, possession};
+use obol_credential::{Cti, Kid, possession};
 use obol_mint::{Mint, NOW};
-use obol_transport::{ClientAuth, serve, server_config};
+use obol_transport::{ClientAuth, Problem, serve, server_config};
 use obol_trust::TrustBundle;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -31,6 +32,8 @@ struct Desk {
     commands: Vec<(String, Value)>,
     /// Answers no command.
     deaf: bool,
+    /// Keys that are blocked.
+    blocked: BTreeSet<String>,
 }
 
 impl Issuer {
@@ -42,12 +45,15 @@ impl Issuer {
             bundles: 0,
             commands: Vec::new(),
             deaf: false,
+            blocked: BTreeSet::new(),
         };
         let issuer = Self(Arc::new(Mutex::new(desk)));
         let router = Router::new()
             .route("/v1/trust-bundle", get(bundle))
             .route("/v1/credentials", post(credential))
             .route("/v1/subjects/{handle}/{verb}", post(command))
+            .route("/v1/keys", get(keys))
+            .route("/v1/keys/{kid}/suspend", post(suspend_key))
             .with_state(issuer.clone());
         let identity = authorities.identity("issuer", "issuer");
         let tls = server_config(identity, ClientAuth::Required(authorities.anchor()));
@@ -64,6 +70,16 @@ impl Issuer {
     /// Whether it answers no command from now on.
     pub(crate) fn be_deaf(&self, deaf: bool) {
         self.0.lock().unwrap().deaf = deaf;
+    }
+
+    /// Somebody else has it block a key.
+    pub(crate) fn suspend_key(&self, kid: Kid) {
+        self.0.lock().unwrap().blocked.insert(kid.to_string());
+    }
+
+    /// Its own operators lift the block of a key.
+    pub(crate) fn resume_key(&self, kid: Kid) {
+        self.0.lock().unwrap().blocked.remove(&kid.to_string());
     }
 
     pub(crate) fn commands(&self) -> Vec<(String, Value)> {
@@ -83,6 +99,41 @@ async fn bundle(State(issuer): State<Issuer>) -> axum::response::Response {
         Ok(bundle) => ([(CONTENT_TYPE, "application/cbor")], bundle.encode()).into_response(),
         Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
+}
+
+async fn keys(State(issuer): State<Issuer>) -> axum::response::Response {
+    let desk = issuer.0.lock().unwrap();
+    if desk.deaf {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let key = |key: &Certified| {
+        let kid = key.entry().kid.to_string();
+        let state = match desk.blocked.contains(&kid) {
+            true => "suspended",
+            false => "available",
+        };
+        json!({ "kid": kid, "spki": "00".repeat(32), "use_here": "signing", "state": state })
+    };
+    let keys: Vec<Value> = desk.keys.iter().map(key).collect();
+    Json(json!({ "keys": keys })).into_response()
+}
+
+async fn suspend_key(
+    State(issuer): State<Issuer>,
+    Path(kid): Path<String>,
+    Json(asked): Json<Value>,
+) -> axum::response::Response {
+    let mut desk = issuer.0.lock().unwrap();
+    if !desk
+        .keys
+        .iter()
+        .any(|key| key.entry().kid.to_string() == kid)
+    {
+        let (status, title) = (StatusCode::NOT_FOUND, "No such key");
+        return Problem::new(status, "key-unknown", title, kid).into_response();
+    }
+    desk.blocked.insert(kid.clone());
+    Json(json!({ "kid": kid, "suspended": true, "reason": asked["reason"] })).into_response()
 }
 
 async fn command(

@@ -5,6 +5,7 @@
 
 mod authorities;
 mod bank;
+mod blocked_keys;
 mod bus;
 mod commands;
 mod doors;

@@ -5,7 +5,7 @@ use obol_payment::{Cti, Kid, UnixTime};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::row::{account_number, blob_from, damaged, number_from, to_sql};
-use super::{Books, Doing, SqliteStore, ledger, uses};
+use super::{Books, Doing, SqliteStore, key_blocks, ledger, uses};
 use crate::{AdmitRefused, AuthoriseIssueRefused, BindRefused, EnrolRefused, Enrolment, Fault};
 
 /// The most credentials of one account that have not expired. A phone needs one, and the next one
@@ -115,7 +115,8 @@ impl SqliteStore {
         })
     }
 
-    /// Records whose rides this credential pays, before the phone receives it.
+    /// Records whose rides this credential pays, before the phone receives it. One whose key was
+    /// blocked while it was made is marked: the phone has to renew it.
     ///
     /// # Errors
     /// [`BindRefused::TakenByAnother`] when another account has the same (kid, cti).
@@ -125,6 +126,7 @@ impl SqliteStore {
         cti: Cti,
         number: AccountNumber,
         expires_at: UnixTime,
+        now: UnixTime,
     ) -> Result<(), BindRefused> {
         self.write("binding a credential", |transaction| {
             transaction
@@ -141,7 +143,10 @@ impl SqliteStore {
                 )
                 .doing("inserting a credential")?;
             match account_of_credential(transaction, kid, cti)? {
-                Some(holder) if holder == number => Ok(()),
+                Some(holder) if holder == number => {
+                    key_blocks::mark_late(transaction, (kid, cti), number, expires_at, now)?;
+                    Ok(())
+                }
                 _ => Err(BindRefused::TakenByAnother),
             }
         })

@@ -62,7 +62,7 @@ impl Bench {
     pub(crate) fn rider(&self, phone: u8, cti: Cti) -> AccountNumber {
         let number = self.passenger(phone);
         self.store
-            .bind_credential(kid(), cti, number, NOW.plus(86_400))
+            .bind_credential(kid(), cti, number, NOW.plus(86_400), NOW)
             .unwrap();
         number
     }

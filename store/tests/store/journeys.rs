@@ -114,7 +114,7 @@ fn rider(bench: &Bench) -> AccountNumber {
     let until = NOW.plus(86_400);
     bench
         .store
-        .bind_credential(kid(), SECOND, number, until)
+        .bind_credential(kid(), SECOND, number, until, NOW)
         .unwrap();
     number
 }

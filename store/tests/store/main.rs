@@ -6,6 +6,7 @@ mod bench;
 mod commands;
 mod crash;
 mod journeys;
+mod key_blocks;
 mod passengers;
 mod permutations;
 mod recharges;

@@ -3,16 +3,17 @@ use std::path::Path;
 use obol_console::{Outcome, unix_now, utc_text};
 use obol_wallet::{Statement, Wallet};
 
-use super::{Amount, Output, json, plain};
+use super::{Amount, Output, json, plain, renew_if_told};
 
 pub(crate) async fn statement(folder: &Path, output: Output) -> miette::Result<Outcome> {
-    let wallet = Wallet::open(folder)?;
+    let mut wallet = Wallet::open(folder)?;
     wallet.passenger()?;
     let statement = wallet.platform(unix_now)?.statement().await?;
     match output {
         Output::Json => println!("{}", json(&statement)),
         Output::People => print!("{}", table(&statement)),
     }
+    renew_if_told(&mut wallet, &statement.renew, output).await;
     Ok(Outcome::Done)
 }
 
@@ -66,6 +67,7 @@ mod tests {
             opening_minor: 5_000,
             lines: vec![ride],
             closing_minor: 4_800,
+            renew: Vec::new(),
         };
         let expected = "\
 account 17, CNY

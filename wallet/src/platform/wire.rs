@@ -25,6 +25,9 @@ pub struct Order {
     pub amount_minor: i64,
     /// ISO 4217.
     pub currency: String,
+    /// Credentials to renew: see [`Wallet::has_to_renew`](crate::Wallet::has_to_renew).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub renew: Vec<String>,
 }
 
 /// What happened on an account.
@@ -40,6 +43,9 @@ pub struct Statement {
     pub lines: Vec<Line>,
     /// The balance after the last line, minor units.
     pub closing_minor: i64,
+    /// Credentials to renew: see [`Wallet::has_to_renew`](crate::Wallet::has_to_renew).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub renew: Vec<String>,
 }
 
 /// One booking.

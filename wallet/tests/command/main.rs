@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // clippy sees helpers of an integration test as no test
 
 mod platform;
+mod renewal;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

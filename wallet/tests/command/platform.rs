@@ -34,6 +34,7 @@ pub(crate) type Seen = Arc<Mutex<Vec<String>>>;
 pub(crate) struct Platform {
     pub(crate) url: String,
     pub(crate) seen: Seen,
+    shared: Shared,
     task: JoinHandle<io::Result<()>>,
 }
 
@@ -41,6 +42,16 @@ impl Platform {
     /// From here on nothing listens at the platform's address.
     pub(crate) fn stop(self) {
         self.task.abort();
+    }
+
+    /// From here on phones are told to renew the credential of this number.
+    pub(crate) fn tell_to_renew(&self, cti: u8) {
+        self.shared.renewal.lock().unwrap().told.push(cti);
+    }
+
+    /// From here on no credential is given.
+    pub(crate) fn be_out_of_credentials(&self) {
+        self.shared.renewal.lock().unwrap().none_left = true;
     }
 
     /// Serves in the background; writes access.pem into `folder`.
@@ -65,17 +76,24 @@ impl Platform {
         let state = Shared {
             url: url.clone(),
             seen: seen.clone(),
+            renewal: Arc::default(),
         };
         let router = Router::new()
             .route("/v1/passengers", post(passengers))
             .route("/v1/recharges", post(recharges))
             .route("/v1/credentials", post(credentials))
             .route("/v1/statement", get(statement))
-            .with_state(state);
+            .with_state(state.clone());
         let identity = Identity::load(&certificate, &key).unwrap();
         let tls = server_config(identity, ClientAuth::None);
         let task = tokio::spawn(serve(listener, tls, router, std::future::pending()));
-        Self { url, seen, task }
+        let shared = state;
+        Self {
+            url,
+            seen,
+            shared,
+            task,
+        }
     }
 }
 
@@ -83,9 +101,28 @@ impl Platform {
 struct Shared {
     url: String,
     seen: Seen,
+    renewal: Arc<Mutex<Renewal>>,
+}
+
+#[derive(Default)]
+struct Renewal {
+    /// Credentials so far; each one's cti is its number.
+    issued: u8,
+    told: Vec<u8>,
+    none_left: bool,
 }
 
 impl Shared {
+    /// `answer` with what phones are told to renew.
+    fn telling(&self, mut answer: Value) -> String {
+        let told = self.renewal.lock().unwrap().told.clone();
+        if !told.is_empty() {
+            let told = told.iter().map(|cti| HEXLOWER.encode(&[*cti; 8]));
+            answer["renew"] = told.collect();
+        }
+        answer.to_string()
+    }
+
     /// RFC 9449 section 4.3, as far as this test needs it.
     fn admit(&self, headers: &HeaderMap, method: &str, path: &str, body: &[u8]) {
         let proof = headers["dpop"].to_str().unwrap();
@@ -125,7 +162,7 @@ async fn recharges(State(shared): State<Shared>, headers: HeaderMap, body: Bytes
     }
     let order = json!({ "order": "r-1", "pay_url": "https://bank/r-1", "amount_minor": amount,
         "notify_url": "https://platform/notify", "currency": "CNY" });
-    (StatusCode::CREATED, order.to_string()).into_response()
+    (StatusCode::CREATED, shared.telling(order)).into_response()
 }
 
 async fn credentials(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
@@ -148,7 +185,14 @@ async fn credentials(State(shared): State<Shared>, headers: HeaderMap, body: Byt
         status_index: 1,
         flags: 0,
     };
-    let (issued_at, device_key, cti) = (proof.issued_at, proof.device_key, Cti([1; 8]));
+    let mut renewal = shared.renewal.lock().unwrap();
+    if renewal.none_left {
+        let (status, title) = (StatusCode::FORBIDDEN, "The balance is too low");
+        return Problem::new(status, "balance-too-low", title, "0.00").into_response();
+    }
+    renewal.issued += 1;
+    let cti = Cti([renewal.issued; 8]);
+    let (issued_at, device_key) = (proof.issued_at, proof.device_key);
     let claims = Claims {
         issued_at,
         expires_at,
@@ -170,5 +214,5 @@ async fn statement(State(shared): State<Shared>, headers: HeaderMap, body: Bytes
         "balance_minor": 5_000, "reference": "r-1" });
     let statement = json!({ "account": 17, "currency": "CNY", "opening_minor": 0,
         "lines": [line], "closing_minor": 5_000 });
-    statement.to_string().into_response()
+    shared.telling(statement).into_response()
 }
