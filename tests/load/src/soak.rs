@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_run_that_warms_up_wavers_and_sheds_is_good() {
-        let warm = |at: u64| 40_000 + 100 * at.min(150) + 1_500 * (at % 2);
+        let warm = |at: u64| 40_000_u64 + 100 * at.min(150) + 1_500 * (at % 2);
         assert_eq!(judged(|at| (warm(at), 40 + at % 5)), NONE);
         // One sample that is high says nothing of what stays.
         assert_eq!(
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn memory_that_grows_beyond_the_margin_is_named_with_what_it_may_be() {
         // 200 s between the thirds' medians, at 30 and at 33 KiB a second.
-        let second = |per_s| 40_000 + per_s * 300;
+        let second = |per_s: u64| 40_000 + per_s * 300;
         assert_eq!(judged(|at| (40_000 + 30 * at, 40)), NONE);
         let most = second(33) + second(33) / 20 + MEMORY_SLACK_KIB;
         assert_eq!(
