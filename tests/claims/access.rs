@@ -1,6 +1,6 @@
 //! One access CA follows another while a city rides.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, process::Command};
 
 use obol_world::Ran;
 
@@ -48,13 +48,6 @@ fn is_by(stage: &Stage, ca: &str, certificate: &str) -> bool {
     checked.unwrap().status.success()
 }
 
-fn copy(from: &Path, to: &Path, names: &[&str]) {
-    fs::create_dir_all(to).unwrap();
-    for name in names {
-        fs::copy(from.join(name), to.join(name)).unwrap();
-    }
-}
-
 #[test]
 fn the_access_ca_is_rotated_while_the_city_rides_and_no_service_restarts() {
     let mut stage = Stage::empty();
@@ -77,6 +70,7 @@ fn the_access_ca_is_rotated_while_the_city_rides_and_no_service_restarts() {
     assert!(is_by(&stage, "access-1.pem", "bus-1/terminal.pem"));
 
     // Both are believed; the first certifies still.
+    let folder = stage.world.folder().to_owned();
     let mut changes = Changes(0);
     stage.world.make_next_access().unwrap();
     changes.take(&stage, &["access-1.pem", "access-2.pem"]);
@@ -85,15 +79,8 @@ fn the_access_ca_is_rotated_while_the_city_rides_and_no_service_restarts() {
     stage.ride(&ada, "bus-1", 1);
     renew(&stage, "bus-1");
     assert!(is_by(&stage, "access-1.pem", "bus-1/terminal.pem"));
-    let folder = stage.world.folder().to_owned();
-    let names = [
-        "terminal.toml",
-        "terminal.pem",
-        "terminal.key",
-        "access.pem",
-        "root.pem",
-    ];
-    copy(&folder.join("bus-1"), &folder.join("ghost"), &names);
+    stage.world.enrol_terminal("bus-3").unwrap();
+    assert!(is_by(&stage, "access-1.pem", "bus-3/terminal.pem"));
 
     // The next one certifies, services and terminals alike.
     changes.take(&stage, &["access-2.pem", "access-1.pem"]);
@@ -102,21 +89,22 @@ fn the_access_ca_is_rotated_while_the_city_rides_and_no_service_restarts() {
     renew(&stage, "bus-1");
     assert!(is_by(&stage, "access-2.pem", "bus-1/terminal.pem"));
     for role in ["issuer", "platform"] {
-        let (request, out) = (format!("{role}.csr"), format!("{role}-tls.pem"));
-        stage.world.certify("server", &request, &out).unwrap();
-        assert!(is_by(&stage, "access-2.pem", &out));
+        let (request, new) = (format!("{role}.csr"), format!("{role}-tls-2.pem"));
+        let next = ("access-2.pem", "server");
+        stage.world.certify_by(next, &request, &new).unwrap();
+        assert!(is_by(&stage, "access-2.pem", &new));
+        fs::rename(folder.join(new), folder.join(format!("{role}-tls.pem"))).unwrap();
     }
     changes.take(&stage, &["access-2.pem", "access-1.pem"]);
-    for bus in ["bus-1", "bus-2"] {
+    for bus in ["bus-1", "bus-2", "bus-3"] {
         stage.world.terminal(bus).sync().unwrap();
     }
-    stage.world.terminal("ghost").sync().unwrap();
     stage.ride(&ada, "bus-2", 1);
 
-    // The first one leaves.
+    // The first one leaves, and with it whoever has not renewed.
     changes.take(&stage, &["access-2.pem"]);
     let pos = stage.world.tool("obol-pos");
-    let refused = pos.run(&["--dir", "ghost", "sync"]).unwrap();
+    let refused = pos.run(&["--dir", "bus-3", "sync"]).unwrap();
     assert!(
         refused.stderr.contains("refused this client's certificate"),
         "{refused:?}"

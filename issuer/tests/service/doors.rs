@@ -25,11 +25,12 @@ async fn a_certificate_that_is_not_good_for_this_and_now_is_refused_by_its_own_a
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     });
     let of_nobody = world.certificate(|params| params.subject_alt_names.clear());
-    let foreign = Leaf::of_a_stranger();
+    let foreign = Leaf::of_a_stranger("strange");
+    let of_the_same_name = Leaf::of_a_stranger("access-1");
     for (leaf, alert) in [
         (None, AlertDescription::CertificateRequired),
-        // Another CA of the same name.
-        (Some(&foreign), AlertDescription::DecryptError),
+        (Some(&foreign), AlertDescription::UnknownCA),
+        (Some(&of_the_same_name), AlertDescription::DecryptError),
         (Some(&expired), AlertDescription::CertificateExpired),
         (Some(&of_next_year), AlertDescription::CertificateExpired),
         (Some(&of_a_server), AlertDescription::UnsupportedCertificate),

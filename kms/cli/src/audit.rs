@@ -1,6 +1,7 @@
 //! The audit log as auditors and witnesses see it: from its files, without the daemon.
 
 pub(crate) mod arguments;
+mod copy;
 mod prove;
 mod shown;
 mod verify;
@@ -16,9 +17,12 @@ use crate::failure::Failure;
 use crate::failure::audit::{NoFolder, NotANote};
 use arguments::{Audit, Log};
 
+pub(crate) use copy::copy_checked;
+
 pub(crate) fn run(command: &Audit) -> Result<Outcome, Failure> {
     match command {
         Audit::Verify(arguments) => verify::verify(arguments),
+        Audit::Copy(arguments) => copy::copy(arguments),
         Audit::Prove(arguments) => prove::prove(arguments),
         Audit::CheckProof(arguments) => prove::check(arguments),
         Audit::Submission(arguments) => witness::submission(arguments),

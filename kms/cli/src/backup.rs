@@ -3,7 +3,7 @@
 pub(crate) mod arguments;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use obol_console::Outcome;
 use obol_kms_audit::{Disk, Report, VerifyError, Witnesses, copy, verify};
@@ -11,92 +11,22 @@ use obol_kms_registry::{Registry, Restored};
 use obol_log::{LogKey, WitnessKey};
 use serde::Serialize;
 
-use crate::audit::read_note;
+use crate::audit::{copy_checked, read_note};
 use crate::failure::Failure;
 use crate::failure::audit::NoFolder;
 use crate::keys::{now, random_id};
 use crate::output::{must_be_free, print_json};
+use crate::part::{Part, written};
 use arguments::{BackupCommand, Create, LogKeys, Restore, Verify};
 
 const REGISTRY: &str = "registry";
 const AUDIT: &str = "audit";
-/// A copy that caught a moment between two files is made again; a log that fails each time is
-/// itself not in order.
-const TRIES: u32 = 5;
 
 pub(crate) fn run(command: &BackupCommand) -> Result<Outcome, Failure> {
     match command {
         BackupCommand::Create(arguments) => create(arguments),
         BackupCommand::Verify(arguments) => verify_backup(arguments),
         BackupCommand::Restore(arguments) => restore(arguments),
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("{} cannot be written", path.display())]
-struct NotWritten {
-    path: PathBuf,
-    source: std::io::Error,
-}
-
-impl From<NotWritten> for Failure {
-    fn from(error: NotWritten) -> Failure {
-        Failure::with_help(
-            error,
-            "check the path, its permissions and the space on the disk",
-        )
-    }
-}
-
-fn written(path: &Path) -> impl Fn(std::io::Error) -> NotWritten {
-    move |source| NotWritten {
-        path: path.to_owned(),
-        source,
-    }
-}
-
-/// A folder that is filled beside its final place, and removed unless it gets there.
-struct Part {
-    path: PathBuf,
-}
-
-impl Part {
-    fn beside(out: &Path) -> Result<Part, Failure> {
-        must_be_free(out)?;
-        let path = out.with_added_extension(format!("{}.part", std::process::id()));
-        fs::create_dir(&path).map_err(written(&path))?;
-        Ok(Part { path })
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
-
-    fn folder(&self, name: &str) -> Result<PathBuf, Failure> {
-        let path = self.path(name);
-        fs::create_dir(&path).map_err(written(&path))?;
-        Ok(path)
-    }
-
-    /// The name is taken only if nobody has it: an empty folder would be replaced otherwise.
-    fn become_folder(self, out: &Path) -> Result<(), Failure> {
-        must_be_free(out)?;
-        let sync = |path: &Path| fs::File::open(path)?.sync_all();
-        let folder = match out.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let moved = sync(&self.path)
-            .and_then(|()| fs::rename(&self.path, out))
-            .and_then(|()| sync(folder));
-        Ok(moved.map_err(written(out))?)
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        // It is gone when it has become what it was to be.
-        drop(fs::remove_dir_all(&self.path));
     }
 }
 
@@ -150,25 +80,11 @@ fn create(arguments: &Create) -> Result<Outcome, Failure> {
     // restoring it says so; the other way round, a change would have no leaf.
     let source = Registry::open(registry)?;
     source.back_up(&part.path(REGISTRY))?;
-    let report = copy_log(audit, &part, keys)?;
+    let folder = part.new_folder(AUDIT)?;
+    let report = copy_checked(&Disk::new(audit), &folder, || keys.verify(&folder))?;
     let shown = Shown::of(out, source.list()?.len(), &report);
     part.become_folder(out)?;
     shown.print(*json)
-}
-
-fn copy_log(audit: &Path, part: &Part, keys: &LogKeys) -> Result<Report, Failure> {
-    let mut tries = 1;
-    loop {
-        let folder = part.folder(AUDIT)?;
-        copy(&Disk::new(audit), &Disk::new(&folder)).map_err(written(&folder))?;
-        match keys.verify(&folder) {
-            Err(VerifyError::Found(_)) if tries < TRIES => {
-                fs::remove_dir_all(&folder).map_err(written(&folder))?;
-                tries += 1;
-            }
-            other => return Ok(other?),
-        }
-    }
 }
 
 impl LogKeys {
@@ -246,8 +162,8 @@ fn restore(arguments: &Restore) -> Result<Outcome, Failure> {
     must_be_free(registry)?;
     let part = Part::beside(audit)?;
     let source = Disk::new(&backup.join(AUDIT));
-    copy(&source, &Disk::new(&part.path)).map_err(written(&part.path))?;
-    let report = from.keys.verify(&part.path)?;
+    copy(&source, &Disk::new(part.folder())).map_err(written(part.folder()))?;
+    let report = from.keys.verify(part.folder())?;
     let restored = restore_registry(backup, registry)?;
     if let Err(error) = part.become_folder(audit) {
         // Half of what belongs together is worse than none.

@@ -14,6 +14,7 @@ mod help;
 mod keys;
 mod officer;
 mod output;
+mod part;
 mod probe;
 mod rotation;
 mod serve;

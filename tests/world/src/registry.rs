@@ -232,14 +232,10 @@ interval_s = 1
     /// # Errors
     /// When it cannot be copied.
     pub fn copy_log(&self, to: &str) -> Result<(), WorldError> {
-        let copied = std::process::Command::new("cp")
-            .args(["-r", "audit", to])
-            .current_dir(&self.folder)
-            .status();
-        match copied {
-            Ok(status) if status.success() => Ok(()),
-            other => Err(WorldError::new(format!("cp -r audit {to}: {other:?}"))),
-        }
+        let key = self.log_key()?;
+        let copy = ["audit", "copy", "--log", "audit", "--key", &key];
+        let kms = self.tool("obol-kms");
+        kms.succeed(&[&copy[..], &["--out", to]].concat()).map(drop)
     }
 
     /// Checks a log's folder against what the platform has cosigned.

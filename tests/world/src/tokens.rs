@@ -124,8 +124,21 @@ platform_url = "https://localhost:{platform}"
     /// # Errors
     /// What `obol-kms` has said.
     pub fn certify(&self, profile: &str, request: &str, out: &str) -> Result<(), WorldError> {
+        self.certify_by(("access.pem", profile), request, out)
+    }
+
+    /// The same by one of several access CAs whose keys that token has, and a profile.
+    ///
+    /// # Errors
+    /// What `obol-kms` has said.
+    pub fn certify_by(
+        &self,
+        (ca, profile): (&str, &str),
+        request: &str,
+        out: &str,
+    ) -> Result<(), WorldError> {
         let token = self.token_file("access");
-        let authority = ["--ca", "access.pem", "--token", &token];
+        let authority = ["--ca", ca, "--token", &token];
         let asked = [
             "certify",
             "--profile",

@@ -10,6 +10,8 @@ use obol_log::{LogKey, VkeyError, WitnessKey};
 pub(crate) enum Audit {
     /// Check every byte of a log, and that it continues what a witness has seen
     Verify(Verify),
+    /// Copy a log while its daemon appends to it, and check the copy
+    Copy(Copy),
     /// Prove that an entry stands in a log
     Prove(Prove),
     /// Check a proof and the entry it is for, without the log
@@ -54,6 +56,17 @@ pub(crate) struct Verify {
     /// Checkpoint that was kept outside the log's folder
     #[arg(long)]
     pub(crate) witnessed: Option<PathBuf>,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example:
+  obol-kms audit copy --log /var/lib/obol/audit --key \"$LOG_KEY\" --out for-the-auditor")]
+pub(crate) struct Copy {
+    #[command(flatten)]
+    pub(crate) log: Log,
+    /// Folder to make; never overwritten, and not there at all unless the copy holds
+    #[arg(long)]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Args)]

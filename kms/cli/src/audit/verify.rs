@@ -32,11 +32,7 @@ pub(super) fn verify(arguments: &Verify) -> Result<Outcome, Failure> {
         kept: kept.as_ref(),
     };
     match verify_log(&log.disk()?, log.origin(), &log.keys, &witnesses) {
-        Ok(report) if log.json => print_json(&Shown::good(&report)),
-        Ok(report) => {
-            println!("{}", sentence(&report));
-            Ok(Outcome::Done)
-        }
+        Ok(report) => show(&report, log.json),
         Err(VerifyError::Found(finding)) => {
             // A machine reads what was found; a person reads it in the error.
             if log.json {
@@ -46,6 +42,14 @@ pub(super) fn verify(arguments: &Verify) -> Result<Outcome, Failure> {
         }
         Err(other) => Err(other.into()),
     }
+}
+
+pub(super) fn show(report: &Report, as_json: bool) -> Result<Outcome, Failure> {
+    if as_json {
+        return print_json(&Shown::good(report));
+    }
+    println!("{}", sentence(report));
+    Ok(Outcome::Done)
 }
 
 impl Shown {

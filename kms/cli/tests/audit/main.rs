@@ -176,6 +176,50 @@ fn a_good_log_is_found_good() {
 }
 
 #[test]
+fn a_copy_is_made_and_checked_while_the_log_grows() {
+    let desk = Desk::new();
+    desk.grow(0, 20);
+    let key = desk.key();
+    let copy = |out: &str| {
+        let copy = ["copy", "--log", "log", "--key", &key, "--out", out];
+        copy.map(str::to_owned)
+    };
+    let grown = std::sync::atomic::AtomicU64::new(20);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let growing = scope.spawn(|| {
+            let log = desk.open();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let index = log.append(&leaf(log.size())).unwrap().index;
+                log.checkpoint().unwrap();
+                grown.store(index + 1, std::sync::atomic::Ordering::Relaxed);
+            }
+        });
+        for round in 0..10 {
+            let least = grown.load(std::sync::atomic::Ordering::Relaxed);
+            let out = format!("copy-{round}");
+            let said = desk.done(&words(&copy(&out)));
+            assert_eq!(said, desk.done(&words(&desk.verify(&out, &[]))));
+            let entries = said.split(' ').nth(1).unwrap();
+            assert!(entries.parse::<u64>().unwrap() >= least, "{said} {least}");
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        growing.join().unwrap();
+    });
+    assert_eq!(
+        desk.refused(2, &words(&copy("copy-0"))),
+        "error: copy-0 exists already"
+    );
+    assert_eq!(
+        desk.refused(
+            2,
+            &["copy", "--log", "nowhere", "--key", &key, "--out", "x"]
+        ),
+        "error: nowhere is no folder"
+    );
+}
+
+#[test]
 fn a_log_that_was_set_back_is_found_against_the_witnessed_checkpoint() {
     let desk = Desk::new();
     let witness = desk.witness_key();
