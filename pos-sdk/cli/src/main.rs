@@ -59,10 +59,10 @@ enum Command {
     /// Fetch what the terminal believes and charges by: from the trust repository where one is
     /// configured, else the trust bundle from the issuer and the fare pack from the platform
     Sync {
-        /// Go on until interrupted: again after each pause, and after a failure with growing ones
+        /// Go on until interrupted: again after each pause, sooner after a failure
         #[arg(long)]
         keep: bool,
-        /// Seconds between updates that went well, 1 to 3600
+        /// Seconds between updates, 1 to 3600
         #[arg(long, requires = "keep", default_value_t = sync::EVERY_S,
             value_parser = clap::value_parser!(u32).range(1..=3600))]
         every: u32,

@@ -53,15 +53,17 @@ struct Synced {
     currency: String,
 }
 
-/// Updates again and again until it is interrupted. After a failure it pauses, longer each time; what
-/// it says of it goes to standard error, and what the terminal has stays in use.
+/// Updates again and again until it is interrupted. After a failure it pauses, longer each time, but
+/// never longer than after a success; what it says of it goes to standard error, and what the
+/// terminal has stays in use.
 pub(crate) fn keep(folder: &Folder, every_s: u32, format: Format) -> miette::Result<Outcome> {
-    let mut backoff = Backoff::default();
+    let every = Duration::from_secs(every_s.into());
+    let mut backoff = Backoff::up_to(every);
     loop {
         let pause = match sync(folder, format) {
             Ok(_) => {
                 backoff.reset();
-                Duration::from_secs(every_s.into())
+                every
             }
             Err(report) => {
                 eprintln!("{}", two_lines(&report));

@@ -15,7 +15,7 @@ use crate::publications::{Published, REVOKED};
 use crate::report::Group;
 use crate::simulation::{AWAY_FROM_S, HEALED_S};
 
-/// From one update to the next: whoever fails tries again sooner, never later.
+/// From one update to the next; a terminal that fails tries again sooner, as `obol-pos` does.
 const POLL_MS: u64 = 60_000;
 /// Terminals start within this time.
 const STARTS_MS: u64 = 60_000;
@@ -101,7 +101,7 @@ impl Terminal {
             clock,
             quality,
             ranges: chance.percent(80),
-            backoff: Backoff::default(),
+            backoff: Backoff::up_to(Duration::from_millis(POLL_MS)),
             chance,
             updater,
             set: None,
@@ -149,7 +149,7 @@ impl Terminal {
     fn pause(&mut self) -> u64 {
         let random = self.chance.next() as u32;
         let pause: Duration = self.backoff.after_failure(random);
-        u64::try_from(pause.as_millis()).unwrap().min(POLL_MS)
+        u64::try_from(pause.as_millis()).unwrap()
     }
 
     fn is_away(&self, now_ms: u64) -> bool {

@@ -5,6 +5,7 @@
 #[path = "../../../tests/terminal/issuing.rs"]
 mod issuing;
 mod journal;
+mod keeping;
 mod online;
 mod picture;
 mod scan;

@@ -59,14 +59,14 @@ impl Access {
 #[derive(Clone, Default)]
 struct Held(Arc<Mutex<Vec<Vec<u8>>>>, Arc<Mutex<Vec<Vec<u8>>>>);
 
-struct Online {
-    world: World,
+pub(crate) struct Online {
+    pub(crate) world: World,
     held: Held,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Online {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_bundle_of(|now| now.minus(60))
     }
 
@@ -109,10 +109,21 @@ impl Online {
         }
     }
 
-    fn ride(&self, number: u8) {
+    pub(crate) fn ride(&self, number: u8) {
         let code = self.world.phone(number).code(self.world.now, 1);
         let said = self.world.run_typing(&["type"], code.as_bytes());
         assert_eq!(said.code, 0, "{said:?}");
+    }
+
+    /// Has the terminal look for a service where nobody is; the provisioning file as it was.
+    pub(crate) fn move_away(&self, service: &str) -> String {
+        let file = self.world.path("terminal.toml");
+        let good = fs::read_to_string(&file).unwrap();
+        let before = format!("{service} = \"https://localhost:");
+        let port = good.split(&before).nth(1).unwrap();
+        let port = port.split('"').next().unwrap();
+        fs::write(&file, good.replace(port, "1")).unwrap();
+        good
     }
 }
 
@@ -334,20 +345,13 @@ fn a_platform_that_cannot_be_reached_costs_nothing() {
     let online = Online::new();
     assert_eq!(online.world.run(&["sync"]).code, 0);
     online.ride(1);
-    let file = online.world.path("terminal.toml");
-    let good = fs::read_to_string(&file).unwrap();
-    let port = good
-        .split("platform_url = \"https://localhost:")
-        .nth(1)
-        .unwrap();
-    let port = port.split('"').next().unwrap();
-    fs::write(&file, good.replace(port, "1")).unwrap();
+    let good = online.move_away("platform_url");
     online
         .world
         .run(&["upload"])
         .two_lines(2, "cannot reach https://localhost:1/v1/segments");
 
-    fs::write(&file, good).unwrap();
+    fs::write(online.world.path("terminal.toml"), good).unwrap();
     let said = online.world.run(&["upload"]);
     assert_eq!(said.out, "UPLOADED records=1 watermark=1\n", "{said:?}");
 }
