@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use obol_credential::UnixTime;
-use obol_trust::tuf::Stored;
+use obol_fare::{Currency, FarePack, FareRule, RuleId, Tariff};
+use obol_trust::SuspendedKeys;
+use obol_trust::tuf::{Meta, Stored};
 
 use crate::officers::*;
 
@@ -43,6 +45,18 @@ fn refused(house: &House, state: &str, expected: &str) {
     assert!(error.contains(expected), "{error}");
 }
 
+/// What it laid down of a target.
+fn copy(house: &House, state: &str, path: &str) -> Vec<u8> {
+    fs::read(house.folder.path().join(state).join("files").join(path)).unwrap()
+}
+
+fn pack(now: UnixTime, fare_minor: u32) -> FarePack {
+    let rules = vec![FareRule::flat(RuleId(10), 1, fare_minor)];
+    let (from, until) = (now.minus(DAY), now.plus(DAY));
+    let cny = Currency::new("CNY").unwrap();
+    FarePack::new(Tariff::plain(cny, from, until, rules)).unwrap()
+}
+
 /// Changes a signature of the repository's newest timestamp.
 fn spoil_timestamp(house: &House) {
     let path = house.repository().join("metadata/timestamp.json");
@@ -64,19 +78,41 @@ async fn tough_follows_the_repository_its_delegations_and_a_rotation_of_the_root
     let mut house = House::new();
     let mut publisher = house.publisher();
     let today = format!("denylist/ab000001-{}.cbor", now.0 / DAY);
-    let files = ["trust-bundle.cbor", "denylist/suspended.cbor", &today];
-    publisher.publish(&inputs(&[1], now), now).await.unwrap();
+    let files = [
+        "trust-bundle.cbor",
+        "denylist/suspended.cbor",
+        &today,
+        "fares/metro.cbor",
+    ];
+    let pack = pack(now, 200);
+    let with_fares = inputs(&[1], now).with_fares("metro", pack.bytes().to_vec());
+    publisher.publish(&with_fares.unwrap(), now).await.unwrap();
     let first = tough(&house, "state", &files).unwrap();
     assert!(first.starts_with("root 1 timestamp "), "{first}");
-    let bundle = format!("trust-bundle.cbor {}", BUNDLE.len());
-    assert!(first.lines().any(|line| line == bundle), "{first}");
-    assert_eq!(first.lines().count(), 4, "{first}");
+    // The targets' own file, and one of each delegated role.
+    let nobody = SuspendedKeys::default().encode();
+    for (path, bytes) in [
+        ("trust-bundle.cbor", BUNDLE),
+        ("fares/metro.cbor", pack.bytes()),
+        ("denylist/suspended.cbor", &nobody),
+    ] {
+        assert_eq!(copy(&house, "state", path), bytes, "{path}");
+    }
+    assert_eq!(first.lines().count(), 5, "{first}");
 
     // The next root, signed by two officers of whom one did not sign the first.
     house.rotate(&[2, 3], |_| {});
+    let pack = self::pack(now, 300);
     let denied = inputs(&[1, 2, 3], now).suspending([KID]);
-    publisher.publish(&denied, now.plus(1)).await.unwrap();
+    let changed = denied.with_fares("metro", pack.bytes().to_vec());
+    publisher
+        .publish(&changed.unwrap(), now.plus(1))
+        .await
+        .unwrap();
     let second = tough(&house, "state", &files).unwrap();
+    assert_eq!(copy(&house, "state", "fares/metro.cbor"), pack.bytes());
+    let suspended = copy(&house, "state", "denylist/suspended.cbor");
+    assert!(SuspendedKeys::decode(&suspended).unwrap().contains(KID));
     let client = house.follow(&mut Stored::default(), now).unwrap();
     let expected = format!(
         "root 2 timestamp {} snapshot {} targets 1",
@@ -84,6 +120,39 @@ async fn tough_follows_the_repository_its_delegations_and_a_rotation_of_the_root
         client.snapshot().unwrap().head.version,
     );
     assert_eq!(second.lines().next(), Some(&*expected));
+}
+
+#[tokio::test]
+async fn tough_refuses_fares_that_the_deny_lists_key_signed() {
+    let now = now();
+    let house = House::new();
+    let fares = pack(now, 200).bytes().to_vec();
+    let inputs = inputs(&[1], now).with_fares("metro", fares).unwrap();
+    house.publisher().publish(&inputs, now).await.unwrap();
+    tough(&house, "state", &["fares/metro.cbor"]).unwrap();
+    // Whoever has all other online keys makes the rest fit.
+    let client = house.follow(&mut Stored::default(), now).unwrap();
+    let fares = client.targets("fares").unwrap();
+    let forged = signed(fares.to_json(), &[7]);
+    let mut snapshot = client.snapshot().unwrap().clone();
+    let meta = Meta::of(fares.head.version, &forged);
+    snapshot.meta.insert("fares.json".to_owned(), meta);
+    snapshot.head.version += 1;
+    let mut timestamp = client.timestamp().unwrap().clone();
+    timestamp.head.version += 1;
+    let (version, bytes) = (snapshot.head.version, signed(snapshot.to_json(), &[5]));
+    timestamp.snapshot = Meta::of(version, &bytes);
+    for (name, bytes) in [
+        (format!("{}.fares.json", fares.head.version), forged),
+        (format!("{version}.snapshot.json"), bytes),
+        (
+            "timestamp.json".to_owned(),
+            signed(timestamp.to_json(), &[4]),
+        ),
+    ] {
+        fs::write(house.repository().join("metadata").join(name), bytes).unwrap();
+    }
+    refused(&house, "state", "ignature");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Follows a repository with the `tough` crate, as somebody else's client would:
 //! `obol-tough REPOSITORY ROOT.json STATE TARGET...`. Prints the versions of the four roles and the
-//! length of each target; exit 0 when all was believed, 1 and tough's reason when it was not.
+//! length of each target, and lays it into `STATE/files/TARGET`; exit 0 when all was believed, 1 and
+//! tough's reason when it was not.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,7 +44,7 @@ async fn follow() -> Result<String, Box<dyn std::error::Error>> {
         targets: targets.clone(),
     };
     let loader = RepositoryLoader::new(&root, metadata, targets);
-    let followed = loader.transport(transport).datastore(state).load().await?;
+    let followed = loader.transport(transport).datastore(&state).load().await?;
     let mut told = format!(
         "root {} timestamp {} snapshot {} targets {}",
         followed.root().signed.version,
@@ -55,6 +56,9 @@ async fn follow() -> Result<String, Box<dyn std::error::Error>> {
         let name = TargetName::new(&path)?;
         let stream = followed.read_target(&name).await?;
         let bytes = stream.ok_or(format!("nobody lists {path}"))?.into_vec().await?;
+        let copy = state.join("files").join(&path);
+        tokio::fs::create_dir_all(copy.parent().ok_or("no path of a file")?).await?;
+        tokio::fs::write(copy, &bytes).await?;
         told += &format!("\n{path} {}", bytes.len());
     }
     Ok(told)
