@@ -182,6 +182,7 @@ fn every_attack_in_the_trust_specification_names_tests_that_exist() {
         "pos-sdk/tests/trust/update.rs",
         "pos-sdk/tests/trust/power.rs",
         "issuer/tests/publisher/clients.rs",
+        "issuer/tests/publisher/power.rs",
         "issuer/tests/publisher/tough.rs",
         "tests/interop/test_tuf.py",
     ]

@@ -7,9 +7,11 @@
 //! ```
 //!
 //! Every file but `timestamp.json` is written once under a name of its own, and `timestamp.json` is
-//! replaced last: whatever a terminal reads, and wherever the power fails, is one whole set.
+//! replaced when all of them and their names are durable: whatever a terminal reads, and wherever the
+//! power fails, is one whole set.
 
 mod denials;
+mod disk;
 mod election;
 mod folder;
 mod inputs;
@@ -39,6 +41,7 @@ use crate::register::RegisterError;
 
 pub(crate) use denials::lists_of;
 pub use denials::{DenialsRefused, read_denials};
+pub use disk::{Disk, DiskEntry, FileSystem};
 pub use election::{Elected, Election, ElectionError};
 pub use inputs::{EPOCHS_AHEAD, EPOCHS_BACK, Inputs, InputsRefused};
 pub use kms::KmsSigner;
@@ -50,7 +53,7 @@ pub use shared::{SuspendCommand, SuspendedKey};
 pub use signer::{OnlineKeys, OnlineRole, RoleSigner, SignFailed};
 pub use watch::{TICK, publish_while_elected};
 
-use folder::Folder;
+use folder::{Folder, metadata};
 use inputs::MadeLists;
 
 /// A kid as a person gives it: 8 lower-case hexadecimal digits.
@@ -166,8 +169,8 @@ pub enum Outcome {
 
 /// Makes and renews the repository. There is one at a time: see [`Election`].
 #[derive(Debug)]
-pub struct Publisher<S> {
-    folder: Folder,
+pub struct Publisher<S, D = FileSystem> {
+    folder: Folder<D>,
     offline: Offline,
     keys: OnlineKeys<S>,
     current: Current,
@@ -186,7 +189,34 @@ impl<S: RoleSigner> Publisher<S> {
         offline: PathBuf,
         keys: OnlineKeys<S>,
     ) -> Result<Self, PublishError> {
-        let folder = Folder::open(repository)?;
+        let place = repository.to_owned();
+        let disk = FileSystem::open(repository).map_err(|source| {
+            let path = place.clone();
+            FileError::Write { path, source }
+        })?;
+        Self::open(Folder::open(disk, place)?, offline, keys)
+    }
+}
+
+impl<S: RoleSigner, D: Disk> Publisher<S, D> {
+    /// As [`Publisher::new`], into the empty path of a disk.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub fn on(
+        _elected: &Elected,
+        disk: D,
+        offline: PathBuf,
+        keys: OnlineKeys<S>,
+    ) -> Result<Self, PublishError> {
+        Self::open(Folder::open(disk, PathBuf::new())?, offline, keys)
+    }
+
+    fn open(
+        folder: Folder<D>,
+        offline: PathBuf,
+        keys: OnlineKeys<S>,
+    ) -> Result<Self, PublishError> {
         let offline = Offline::new(offline);
         let current = folder.current(&offline)?;
         Ok(Self {
@@ -220,15 +250,14 @@ impl<S: RoleSigner> Publisher<S> {
         self.check_keys(root, &targets)?;
         for (root, bytes) in &roots {
             let name = format!("{}.root.json", root.head.version);
-            self.folder.write_once(&Folder::metadata(&name), bytes)?;
+            self.folder.write_once(&metadata(&name), bytes)?;
         }
         for (path, file) in &targets.targets {
             let bytes = self.offline.file(path, file)?;
             self.folder.write_target(path, &bytes)?;
         }
         let name = format!("{}.targets.json", targets.head.version);
-        self.folder
-            .write_once(&Folder::metadata(&name), &targets_bytes)?;
+        self.folder.write_once(&metadata(&name), &targets_bytes)?;
         let files = inputs.denylist(&mut self.lists)?;
         let denylist = self.role(OnlineRole::Denylist, files, now).await?;
         let fares = self.role(OnlineRole::Fares, inputs.fares(), now).await?;
@@ -242,13 +271,18 @@ impl<S: RoleSigner> Publisher<S> {
             ),
             of("fares.json", fares.content.head.version, &fares.bytes),
         ]);
+        // Kept at once: a version that was signed is not signed again with another content, whatever
+        // fails from here on.
+        self.current.denylist = Some(denylist.clone());
+        self.current.fares = Some(fares.clone());
         let snapshot = self.snapshot(meta, now).await?;
+        self.current.snapshot = Some(snapshot.clone());
+        self.folder.settle()?;
         let outcome = self.timestamp(&snapshot, now).await?;
+        self.folder.settle()?;
         let referenced = [&targets, &denylist.content, &fares.content];
         self.folder
             .forget_unreferenced(&snapshot.content, &referenced, now)?;
-        (self.current.denylist, self.current.fares) = (Some(denylist), Some(fares));
-        self.current.snapshot = Some(snapshot);
         Ok(outcome)
     }
 
@@ -290,8 +324,9 @@ impl<S: RoleSigner> Publisher<S> {
             && before.content.targets == targets
             && now < before.at.plus(ROLE_RENEW_S)
         {
+            let before = before.clone();
             self.keep(role, before.content.head.version, &before.bytes)?;
-            return Ok(before.clone());
+            return Ok(before);
         }
         let last = before.as_ref().map(|before| before.content.head.version);
         let content = Targets {
@@ -301,15 +336,15 @@ impl<S: RoleSigner> Publisher<S> {
         };
         let bytes = self.sign(role, content.to_json()).await?;
         let name = format!("{}.{}.json", content.head.version, role.name());
-        self.folder.write_once(&Folder::metadata(&name), &bytes)?;
+        self.folder.write_once(&metadata(&name), &bytes)?;
         let at = now;
         Ok(Published { content, bytes, at })
     }
 
     /// What is still good lies in the folder, also when somebody has lost or damaged the folder.
-    fn keep(&self, role: OnlineRole, version: u32, bytes: &[u8]) -> Result<(), PublishError> {
+    fn keep(&mut self, role: OnlineRole, version: u32, bytes: &[u8]) -> Result<(), PublishError> {
         let name = format!("{version}.{}.json", role.name());
-        Ok(self.folder.write_once(&Folder::metadata(&name), bytes)?)
+        Ok(self.folder.write_once(&metadata(&name), bytes)?)
     }
 
     async fn snapshot(
@@ -317,25 +352,22 @@ impl<S: RoleSigner> Publisher<S> {
         meta: BTreeMap<String, Meta>,
         now: UnixTime,
     ) -> Result<Published<Snapshot>, PublishError> {
+        let role = OnlineRole::Snapshot;
         let before = &self.current.snapshot;
         if let Some(before) = before
             && before.content.meta == meta
             && now < before.at.plus(ROLE_RENEW_S)
         {
-            self.keep(
-                OnlineRole::Snapshot,
-                before.content.head.version,
-                &before.bytes,
-            )?;
-            return Ok(before.clone());
+            let before = before.clone();
+            self.keep(role, before.content.head.version, &before.bytes)?;
+            return Ok(before);
         }
-        let role = OnlineRole::Snapshot;
         let last = before.as_ref().map(|before| before.content.head.version);
         let head = Head::new(version(role, last, now)?, now.plus(ONLINE_LIFE_S));
         let content = Snapshot { head, meta };
         let bytes = self.sign(role, content.to_json()).await?;
         let name = format!("{}.snapshot.json", content.head.version);
-        self.folder.write_once(&Folder::metadata(&name), &bytes)?;
+        self.folder.write_once(&metadata(&name), &bytes)?;
         let at = now;
         Ok(Published { content, bytes, at })
     }
@@ -351,7 +383,7 @@ impl<S: RoleSigner> Publisher<S> {
             && before.content.snapshot == meta
             && now < before.at.plus(TIMESTAMP_RENEW_S)
         {
-            let name = Folder::metadata("timestamp.json");
+            let name = metadata("timestamp.json");
             self.folder.write_once(&name, &before.bytes)?;
             return Ok(Outcome::UpToDate);
         }
@@ -366,8 +398,7 @@ impl<S: RoleSigner> Publisher<S> {
             issued: Some(issued),
         };
         let bytes = self.sign(role, content.to_json()).await?;
-        self.folder
-            .replace(&Folder::metadata("timestamp.json"), &bytes)?;
+        self.folder.replace(&metadata("timestamp.json"), &bytes)?;
         let version = content.head.version;
         let at = now;
         self.current.timestamp = Some(Published { content, bytes, at });

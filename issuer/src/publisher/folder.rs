@@ -1,70 +1,119 @@
 //! The repository's folder: `metadata/` and `targets/`, as any static server serves them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use obol_console::{FileError, Mode, read_limited, replace_atomically};
+use obol_console::FileError;
 use obol_credential::UnixTime;
 use obol_trust::tuf::{
     Client, Fetched, Limits, P256, Signed, Snapshot, Stored, TargetFile, Targets, Timestamp,
 };
 
+use super::disk::{Disk, DiskEntry};
 use super::{Current, KEEP_S, Offline, PublishError, Published};
 
 const FILE_MAX: usize = 8 * 1024 * 1024;
 
 #[derive(Debug)]
-pub(super) struct Folder {
-    path: PathBuf,
+pub(super) struct Folder<D> {
+    disk: D,
+    /// Where it is, for messages.
+    place: PathBuf,
+    /// Folders in which a name may not be durable: of a file, or of a folder.
+    unsynced: BTreeSet<PathBuf>,
     /// Since when files that are there belong to no newest set.
     unreferenced: BTreeMap<PathBuf, UnixTime>,
 }
 
-impl Folder {
-    pub(super) fn open(path: &Path) -> Result<Self, FileError> {
-        for below in ["metadata", "targets"] {
-            make_folder(&path.join(below))?;
-        }
-        Ok(Self {
-            path: path.to_owned(),
+pub(super) fn metadata(name: &str) -> PathBuf {
+    Path::new("metadata").join(name)
+}
+
+fn target(path: &str, file: &TargetFile) -> PathBuf {
+    let hash = file.hashes.prefix();
+    let located = match path.rsplit_once('/') {
+        Some((folder, name)) => format!("{folder}/{hash}.{name}"),
+        None => format!("{hash}.{path}"),
+    };
+    Path::new("targets").join(located)
+}
+
+impl<D: Disk> Folder<D> {
+    /// What is there may have been written by a process that was killed before it synced the names:
+    /// all folders are synced before anything builds on them.
+    pub(super) fn open(disk: D, place: PathBuf) -> Result<Self, FileError> {
+        let mut folder = Self {
+            disk,
+            place,
+            unsynced: BTreeSet::from([PathBuf::new()]),
             unreferenced: BTreeMap::new(),
-        })
-    }
-
-    pub(super) fn metadata(name: &str) -> PathBuf {
-        Path::new("metadata").join(name)
-    }
-
-    fn target(path: &str, file: &TargetFile) -> PathBuf {
-        let hash = file.hashes.prefix();
-        let located = match path.rsplit_once('/') {
-            Some((folder, name)) => format!("{folder}/{hash}.{name}"),
-            None => format!("{hash}.{path}"),
         };
-        Path::new("targets").join(located)
+        for below in ["metadata", "targets"] {
+            folder.make_folder(Path::new(below))?;
+        }
+        let mut there = Walked::default();
+        folder.walk(Path::new(""), &mut there)?;
+        folder.unsynced.extend(there.folders);
+        Ok(folder)
     }
 
-    pub(super) fn write_target(&self, path: &str, bytes: &[u8]) -> Result<(), FileError> {
-        self.write_once(&Self::target(path, &TargetFile::of(bytes)), bytes)
+    pub(super) fn write_target(&mut self, path: &str, bytes: &[u8]) -> Result<(), FileError> {
+        self.write_once(&target(path, &TargetFile::of(bytes)), bytes)
     }
 
     /// A name stands for one content: what is there already stays, unless it was damaged.
-    pub(super) fn write_once(&self, name: &Path, bytes: &[u8]) -> Result<(), FileError> {
-        let path = self.path.join(name);
-        let there = path.exists().then(|| read_limited(&path, FILE_MAX));
-        if there.is_some_and(|there| there.is_ok_and(|there| there == bytes)) {
+    pub(super) fn write_once(&mut self, name: &Path, bytes: &[u8]) -> Result<(), FileError> {
+        let there = self.disk.read(name, FILE_MAX);
+        if there.is_ok_and(|there| there.as_deref() == Some(bytes)) {
             return Ok(());
         }
         self.replace(name, bytes)
     }
 
-    pub(super) fn replace(&self, name: &Path, bytes: &[u8]) -> Result<(), FileError> {
-        let path = self.path.join(name);
-        if let Some(folder) = path.parent() {
-            make_folder(folder)?;
+    /// Durable, as its name, when [`Folder::settle`] has returned.
+    pub(super) fn replace(&mut self, name: &Path, bytes: &[u8]) -> Result<(), FileError> {
+        let folder = name.parent().expect("a file lies in a folder").to_owned();
+        self.make_folder(&folder)?;
+        let file = name.file_name().expect("a file has a name");
+        let part = folder.join(format!(".{}.part", file.to_string_lossy()));
+        let written = self.disk.write_synced(&part, bytes);
+        let named = written.and_then(|()| self.disk.rename(&part, name));
+        named.map_err(|source| self.write_error(name, source))?;
+        self.unsynced.insert(folder);
+        Ok(())
+    }
+
+    /// What was written until now outlives a power cut. To be called before a timestamp names it,
+    /// and after.
+    pub(super) fn settle(&mut self) -> Result<(), FileError> {
+        while let Some(folder) = self.unsynced.first().cloned() {
+            let synced = self.disk.sync_folder(&folder);
+            synced.map_err(|source| FileError::NotDurable {
+                path: self.place.join(&folder),
+                source,
+            })?;
+            self.unsynced.remove(&folder);
         }
-        replace_atomically(&path, bytes, Mode::Public)
+        Ok(())
+    }
+
+    /// With those around it.
+    fn make_folder(&mut self, path: &Path) -> Result<(), FileError> {
+        let around: Vec<_> = path.ancestors().collect();
+        for folder in around.into_iter().rev().skip(1) {
+            let parent = folder.parent().expect("the first was skipped");
+            let name = folder.file_name().expect("it has a parent");
+            let name = DiskEntry::Folder(name.to_string_lossy().into_owned());
+            let there = self.disk.list(parent);
+            let there = there.map_err(|source| self.read_error(parent, source))?;
+            if !there.contains(&name) {
+                let made = self.disk.make_folder(folder);
+                made.map_err(|source| self.write_error(folder, source))?;
+                self.unsynced.insert(parent.to_owned());
+            }
+        }
+        Ok(())
     }
 
     /// What an earlier publisher left, as far as it still verifies. What does not is made anew, above
@@ -105,11 +154,10 @@ impl Folder {
 
     fn feed(&self, client: &mut Client<P256>) -> bool {
         while let Some(wanted) = client.wanted() {
-            let path = self.path.join(Self::metadata(&wanted.name));
-            let bytes = read_limited(&path, wanted.max_len);
+            let bytes = self.disk.read(&metadata(&wanted.name), wanted.max_len);
             let root = wanted.name.ends_with("root.json");
             let fed = match &bytes {
-                Ok(bytes) if !root => client.supply(Fetched::Bytes(bytes)),
+                Ok(Some(bytes)) if !root => client.supply(Fetched::Bytes(bytes)),
                 _ => client.supply(Fetched::Absent),
             };
             if fed.is_err() {
@@ -128,7 +176,7 @@ impl Folder {
     ) -> Option<Published<T>> {
         let content = content?.clone();
         let name = format!("{}.{role}.json", version(&content));
-        let bytes = read_limited(&self.path.join(Self::metadata(&name)), FILE_MAX).ok()?;
+        let bytes = self.read(&name)?;
         Some(Published { content, bytes, at })
     }
 
@@ -138,7 +186,7 @@ impl Folder {
         read: impl Fn(&obol_trust::json::Json) -> Result<T, E>,
         at: impl Fn(&T) -> Option<UnixTime>,
     ) -> Option<Published<T>> {
-        let bytes = read_limited(&self.path.join(Self::metadata(name)), FILE_MAX).ok()?;
+        let bytes = self.read(name)?;
         let signed = Signed::parse(&bytes, FILE_MAX).ok()?;
         let content = read(signed.unverified()).ok()?;
         let at = at(&content)?;
@@ -154,17 +202,18 @@ impl Folder {
         now: UnixTime,
     ) -> Result<(), FileError> {
         let mut kept = BTreeSet::from([
-            Self::metadata("timestamp.json"),
-            Self::metadata(&format!("{}.snapshot.json", snapshot.head.version)),
+            metadata("timestamp.json"),
+            metadata(&format!("{}.snapshot.json", snapshot.head.version)),
         ]);
         for (name, meta) in &snapshot.meta {
-            kept.insert(Self::metadata(&format!("{}.{name}", meta.version)));
+            kept.insert(metadata(&format!("{}.{name}", meta.version)));
         }
         let files = roles.iter().flat_map(|role| &role.targets);
-        kept.extend(files.map(|(path, file)| Self::target(path, file)));
-        let mut there = Vec::new();
-        walk(&self.path, Path::new(""), &mut there)?;
+        kept.extend(files.map(|(path, file)| target(path, file)));
+        let mut there = Walked::default();
+        self.walk(Path::new(""), &mut there)?;
         let stale = there
+            .files
             .into_iter()
             .filter(|name| !kept.contains(name))
             .filter(|name| !name.to_string_lossy().ends_with(".root.json"));
@@ -172,8 +221,8 @@ impl Folder {
         for name in stale {
             let since = *self.unreferenced.get(&name).unwrap_or(&now);
             if now.since(since) > i64::from(KEEP_S) {
-                let path = self.path.join(&name);
-                fs::remove_file(&path).map_err(|source| FileError::Write { path, source })?;
+                let removed = self.disk.remove(&name);
+                removed.map_err(|source| self.write_error(&name, source))?;
             } else {
                 unreferenced.insert(name, since);
             }
@@ -181,29 +230,40 @@ impl Folder {
         self.unreferenced = unreferenced;
         Ok(())
     }
-}
 
-fn make_folder(path: &Path) -> Result<(), FileError> {
-    fs::create_dir_all(path).map_err(|source| FileError::Write {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-fn walk(base: &Path, below: &Path, found: &mut Vec<PathBuf>) -> Result<(), FileError> {
-    let path = base.join(below);
-    let failed = |source| FileError::Read {
-        path: path.clone(),
-        source,
-    };
-    for entry in fs::read_dir(&path).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let name = below.join(entry.file_name());
-        if entry.file_type().map_err(failed)?.is_dir() {
-            walk(base, &name, found)?;
-        } else {
-            found.push(name);
-        }
+    fn read(&self, name: &str) -> Option<Vec<u8>> {
+        self.disk.read(&metadata(name), FILE_MAX).ok()?
     }
-    Ok(())
+
+    fn walk(&self, below: &Path, found: &mut Walked) -> Result<(), FileError> {
+        let entries = self.disk.list(below);
+        for entry in entries.map_err(|source| self.read_error(below, source))? {
+            match entry {
+                DiskEntry::File(name) => found.files.push(below.join(name)),
+                DiskEntry::Folder(name) => {
+                    let folder = below.join(name);
+                    self.walk(&folder, found)?;
+                    found.folders.push(folder);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_error(&self, path: &Path, source: io::Error) -> FileError {
+        let path = self.place.join(path);
+        FileError::Read { path, source }
+    }
+
+    fn write_error(&self, path: &Path, source: io::Error) -> FileError {
+        let path = self.place.join(path);
+        FileError::Write { path, source }
+    }
+}
+
+/// What is below the repository's folder.
+#[derive(Default)]
+struct Walked {
+    files: Vec<PathBuf>,
+    folders: Vec<PathBuf>,
 }

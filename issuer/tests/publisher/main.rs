@@ -4,5 +4,6 @@
 
 mod clients;
 mod officers;
+mod power;
 mod publishing;
 mod tough;

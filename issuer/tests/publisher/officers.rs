@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use obol_credential::{Kid, UnixTime};
 use obol_issuer::publisher::{
-    Election, Inputs, OnlineKeys, OnlineRole, PublishError, Publisher, RoleSigner, SignFailed,
+    Elected, Election, Inputs, OnlineKeys, OnlineRole, PublishError, Publisher, RoleSigner,
+    SignFailed,
 };
 use obol_trust::json::Json;
 use obol_trust::tuf::*;
@@ -178,7 +179,13 @@ impl House {
         &self,
         seeds: [u8; 4],
     ) -> Result<Publisher<Software>, PublishError> {
-        // Dropped again: each test shows what a next publisher does, after the first has gone.
+        let (elected, keys) = self.elected(seeds);
+        Publisher::new(&elected, &self.repository(), self.offline(), keys)
+    }
+
+    /// The lock, to be dropped again: each test shows what a next publisher does, after the first
+    /// has gone.
+    pub(crate) fn elected(&self, seeds: [u8; 4]) -> (Elected, OnlineKeys<Software>) {
         let elected = Election::new(self.folder.path()).stand().unwrap().unwrap();
         let [timestamp, snapshot, denylist, fares] = seeds.map(Software::new);
         let keys = OnlineKeys {
@@ -187,7 +194,7 @@ impl House {
             denylist,
             fares,
         };
-        Publisher::new(&elected, &self.repository(), self.offline(), keys)
+        (elected, keys)
     }
 
     /// Follows the repository as a terminal does.
@@ -196,24 +203,39 @@ impl House {
         stored: &mut Stored,
         now: UnixTime,
     ) -> Result<Client<P256>, Refused> {
+        let folder = self.repository().join("metadata");
+        self.follow_from(stored, now, |name| fs::read(folder.join(name)).ok())
+    }
+
+    /// As [`House::follow`], where the metadata lies elsewhere.
+    pub(crate) fn follow_from(
+        &self,
+        stored: &mut Stored,
+        now: UnixTime,
+        metadata: impl Fn(&str) -> Option<Vec<u8>>,
+    ) -> Result<Client<P256>, Refused> {
         if stored.root.is_empty() {
             stored.root = fs::read(self.offline().join("root/1.root.json")).unwrap();
         }
         let mut client = Client::start(stored.clone(), now, Limits::TERMINAL, P256)?;
-        drive(&mut client, stored, &self.repository())?;
+        drive(&mut client, stored, &metadata)?;
         for role in ["denylist", "fares"] {
             apply(stored, client.load(role)?);
-            drive(&mut client, stored, &self.repository())?;
+            drive(&mut client, stored, &metadata)?;
         }
         Ok(client)
     }
 }
 
-fn drive(client: &mut Client<P256>, stored: &mut Stored, folder: &Path) -> Result<(), Refused> {
+fn drive(
+    client: &mut Client<P256>,
+    stored: &mut Stored,
+    metadata: impl Fn(&str) -> Option<Vec<u8>>,
+) -> Result<(), Refused> {
     while let Some(wanted) = client.wanted() {
-        let changes = match fs::read(folder.join("metadata").join(&wanted.name)) {
-            Ok(bytes) => client.supply(Fetched::Bytes(&bytes))?,
-            Err(_) => client.supply(Fetched::Absent)?,
+        let changes = match metadata(&wanted.name) {
+            Some(bytes) => client.supply(Fetched::Bytes(&bytes))?,
+            None => client.supply(Fetched::Absent)?,
         };
         apply(stored, changes);
     }
