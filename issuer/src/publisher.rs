@@ -91,9 +91,11 @@ pub enum PublishError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Offline(#[from] OfflineError),
-    /// Root or targets do not name our key for a role, or want more than our signature.
-    #[error("the officers' {document} does not let this publisher's key sign for {role} alone")]
-    #[diagnostic(help("compare the configured keys with those that the officers signed"))]
+    /// Root or targets name no key of ours for a role, or want more than its signature.
+    #[error("the officers' {document} lets no key that is active here sign for {role} alone")]
+    #[diagnostic(help(
+        "compare the keys of the key management with those that the officers signed"
+    ))]
     NotOurKey {
         /// Which document.
         document: &'static str,
@@ -156,6 +158,24 @@ struct Current {
     snapshot: Option<Published<Snapshot>>,
     denylist: Option<Published<Targets>>,
     fares: Option<Published<Targets>>,
+}
+
+impl Current {
+    /// What the role has published is due to be signed anew, in a version above it.
+    fn sign_again(&mut self, role: OnlineRole) {
+        let long_ago = UnixTime(0);
+        let targets = match role {
+            OnlineRole::Timestamp => {
+                return self.timestamp.iter_mut().for_each(|of| of.at = long_ago);
+            }
+            OnlineRole::Snapshot => {
+                return self.snapshot.iter_mut().for_each(|of| of.at = long_ago);
+            }
+            OnlineRole::Denylist => &mut self.denylist,
+            OnlineRole::Fares => &mut self.fares,
+        };
+        targets.iter_mut().for_each(|of| of.at = long_ago);
+    }
 }
 
 /// What a publication led to.
@@ -247,7 +267,7 @@ impl<S: RoleSigner, D: Disk> Publisher<S, D> {
         let roots = self.offline.roots(now)?;
         let (root, _) = roots.last().expect("a chain of roots has a first one");
         let (targets, targets_bytes) = self.offline.targets(root, now)?;
-        self.check_keys(root, &targets)?;
+        self.follow_keys(root, &targets).await?;
         for (root, bytes) in &roots {
             let name = format!("{}.root.json", root.head.version);
             self.folder.write_once(&metadata(&name), bytes)?;
@@ -286,21 +306,23 @@ impl<S: RoleSigner, D: Disk> Publisher<S, D> {
         Ok(outcome)
     }
 
-    fn check_keys(&self, root: &Root, targets: &Targets) -> Result<(), PublishError> {
+    /// Each role is signed with a key that officers named for it. Where they have named another in
+    /// the place of the one that signed until now, and the key management has it, that one signs
+    /// from here on: a rotation restarts nothing.
+    async fn follow_keys(&mut self, root: &Root, targets: &Targets) -> Result<(), PublishError> {
         for role in OnlineRole::ALL {
-            let id = Key::p256(self.keys.of(role).key()).id().0;
-            let delegations = targets.delegations.as_ref();
-            let (document, keys) = match role {
-                OnlineRole::Timestamp => ("root", Some(root.role("timestamp"))),
-                OnlineRole::Snapshot => ("root", Some(root.role("snapshot"))),
-                OnlineRole::Denylist | OnlineRole::Fares => {
-                    let of = delegations.and_then(|of| of.role(role.name()));
-                    ("targets", of.map(|role| &role.keys))
-                }
-            };
-            if !keys.is_some_and(|keys| keys.threshold == 1 && keys.keyids.contains(&id)) {
-                return Err(PublishError::NotOurKey { document, role });
+            let (document, named) = named_keys(role, root, targets);
+            let signer = self.keys.of(role);
+            if named.contains(signer.key()) {
+                continue;
             }
+            let Some(successor) = signer.successor(role, &named).await? else {
+                return Err(PublishError::NotOurKey { document, role });
+            };
+            let id = Key::p256(successor.key()).id();
+            tracing::info!(%role, key = %id, "officers named another key, which signs from now on");
+            self.keys.replace(role, successor);
+            self.current.sign_again(role);
         }
         Ok(())
     }
@@ -418,6 +440,33 @@ impl<S: RoleSigner, D: Disk> Publisher<S, D> {
         let keyid = Key::p256(key).id().0;
         Ok(Signed::assemble(json, &[Signature { keyid, bytes }]))
     }
+}
+
+/// The keys of which each may sign for the role alone, and the document that says so.
+fn named_keys(
+    role: OnlineRole,
+    root: &Root,
+    targets: &Targets,
+) -> (&'static str, Vec<VerifyingKey>) {
+    let delegations = targets.delegations.as_ref();
+    let (document, named) = match role {
+        OnlineRole::Timestamp | OnlineRole::Snapshot => {
+            ("root", Some((root.role(role.name()), &root.keys)))
+        }
+        OnlineRole::Denylist | OnlineRole::Fares => {
+            let of = delegations.and_then(|of| Some((&of.role(role.name())?.keys, &of.keys)));
+            ("targets", of)
+        }
+    };
+    let Some((role, keys)) = named.filter(|(role, _)| role.threshold == 1) else {
+        return (document, Vec::new());
+    };
+    // Our signature bears the name of the key in its plain form.
+    let plain = |id: &String| {
+        let key = keys.get(id)?.as_p256()?;
+        (Key::p256(&key).id().0 == *id).then_some(key)
+    };
+    (document, role.keyids.iter().filter_map(plain).collect())
 }
 
 fn is_signature(key: &VerifyingKey, message: &[u8], der: &[u8]) -> bool {

@@ -72,12 +72,18 @@ impl FileSystem {
     /// # Errors
     /// The system's.
     pub fn open(base: &Path) -> io::Result<Self> {
-        fs::create_dir_all(base)?;
-        if let Some(around) = base.canonicalize()?.parent() {
-            File::open(around)?.sync_all()?;
-        }
         let base = base.to_owned();
-        Ok(Self { base })
+        let disk = Self { base };
+        disk.make_base()?;
+        Ok(disk)
+    }
+
+    fn make_base(&self) -> io::Result<()> {
+        fs::create_dir_all(&self.base)?;
+        match self.base.canonicalize()?.parent() {
+            Some(around) => File::open(around)?.sync_all(),
+            None => Ok(()),
+        }
     }
 
     fn at(&self, path: &Path) -> PathBuf {
@@ -117,6 +123,10 @@ impl Disk for FileSystem {
     }
 
     fn make_folder(&self, path: &Path) -> io::Result<()> {
+        // Somebody may have removed all of it while we run.
+        if !self.base.exists() {
+            self.make_base()?;
+        }
         match fs::create_dir(self.at(path)) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
             made => made,

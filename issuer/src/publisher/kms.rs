@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use obol_credential::Algorithm;
-use obol_kms_client::{DEADLINE_MAX, KmsClient, PayloadType, SpkiId};
+use obol_kms_client::{DEADLINE_MAX, KeyInfo, KeyState, KmsClient, PayloadType, SpkiId};
 use p256::ecdsa::VerifyingKey;
 
 use super::{OnlineRole, RoleSigner, SignFailed};
@@ -31,15 +31,18 @@ impl KmsSigner {
         let keys = kms.keys().await;
         let keys = keys.map_err(|error| SignFailed::new(role, error.into()))?;
         let found = keys.iter().find(|key| key.spki == spki);
-        let point = found
-            .filter(|key| key.algorithm == Algorithm::Esp256)
-            .and_then(|key| key.spki_der.get(SPKI_HEAD..));
-        let key = point.and_then(|point| VerifyingKey::from_sec1_bytes(point).ok());
+        let key = found.and_then(p256);
         let reason = || format!("the key management serves no P-256 key {spki}");
         let key = key.ok_or_else(|| SignFailed::new(role, reason().into()))?;
         let kms = Arc::clone(kms);
         Ok(Self { kms, spki, key })
     }
+}
+
+fn p256(key: &KeyInfo) -> Option<VerifyingKey> {
+    let point = key.spki_der.get(SPKI_HEAD..);
+    let point = point.filter(|_| key.algorithm == Algorithm::Esp256)?;
+    VerifyingKey::from_sec1_bytes(point).ok()
 }
 
 impl RoleSigner for KmsSigner {
@@ -61,5 +64,21 @@ impl RoleSigner for KmsSigner {
         let signed = signed.map_err(|error| SignFailed::new(role, error.into()))?;
         let wrong = || SignFailed::new(role, "a signature of another length".into());
         signed.to_raw().try_into().map_err(|_| wrong())
+    }
+
+    async fn successor(
+        &self,
+        role: OnlineRole,
+        named: &[VerifyingKey],
+    ) -> Result<Option<Self>, SignFailed> {
+        let keys = self.kms.keys().await;
+        let keys = keys.map_err(|error| SignFailed::new(role, error.into()))?;
+        let active = keys.iter().filter(|key| key.state == KeyState::Active);
+        let mut found = active.filter_map(|info| Some((info.spki, p256(info)?)));
+        let successor = found.find(|(_, key)| named.contains(key));
+        Ok(successor.map(|(spki, key)| {
+            let kms = Arc::clone(&self.kms);
+            Self { kms, spki, key }
+        }))
     }
 }

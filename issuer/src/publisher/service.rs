@@ -26,7 +26,8 @@ pub struct Settings {
     pub offline: PathBuf,
     /// What all candidates share: the lock, `suspended` (a kid a line), `fares/OPERATOR.cbor`.
     pub state: PathBuf,
-    /// Keys of the online roles in the order of [`OnlineRole::ALL`].
+    /// Keys of the online roles in the order of [`OnlineRole::ALL`], to begin with: where the
+    /// officers' root and targets name another that the key management has, that one signs.
     pub keys: [SpkiId; 4],
 }
 

@@ -76,6 +76,19 @@ pub trait RoleSigner: Send + Sync {
         role: OnlineRole,
         canonical: &[u8],
     ) -> impl Future<Output = Result<[u8; 64], SignFailed>> + Send;
+
+    /// One of the keys that officers have named for the role in the place of this one; `None` when
+    /// the key management has none of them.
+    ///
+    /// # Errors
+    /// [`SignFailed`] when it cannot be asked.
+    fn successor(
+        &self,
+        role: OnlineRole,
+        named: &[VerifyingKey],
+    ) -> impl Future<Output = Result<Option<Self>, SignFailed>> + Send
+    where
+        Self: Sized;
 }
 
 /// The keys of the online roles; several may be one key.
@@ -99,5 +112,15 @@ impl<S> OnlineKeys<S> {
             OnlineRole::Denylist => &self.denylist,
             OnlineRole::Fares => &self.fares,
         }
+    }
+
+    pub(super) fn replace(&mut self, role: OnlineRole, signer: S) {
+        let place = match role {
+            OnlineRole::Timestamp => &mut self.timestamp,
+            OnlineRole::Snapshot => &mut self.snapshot,
+            OnlineRole::Denylist => &mut self.denylist,
+            OnlineRole::Fares => &mut self.fares,
+        };
+        *place = signer;
     }
 }

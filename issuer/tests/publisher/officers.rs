@@ -21,11 +21,15 @@ pub(crate) const NOW: UnixTime = UnixTime(1_800_000_000);
 pub(crate) const DAY: u32 = 86_400;
 pub(crate) const SIZE: u32 = 1024;
 pub(crate) const KID: Kid = Kid([0xab, 0, 0, 1]);
+/// Keys that the key management has beside those of the roles: timestamp, snapshot, denylist, fares.
+pub(crate) const NEXT_SEEDS: [u8; 4] = [24, 25, 27, 28];
 pub(crate) const BUNDLE: &[u8] = b"the bundle of the first period";
 
 pub(crate) struct Software {
     key: SigningKey,
     public: VerifyingKey,
+    /// Other keys that this key management has.
+    pub(crate) others: Vec<u8>,
     /// What a key management that is broken answers.
     pub(crate) broken: bool,
 }
@@ -37,6 +41,7 @@ impl Software {
         Self {
             key,
             public,
+            others: Vec::new(),
             broken: false,
         }
     }
@@ -62,6 +67,15 @@ impl RoleSigner for Software {
             raw[40] ^= 1;
         }
         Ok(raw)
+    }
+
+    async fn successor(
+        &self,
+        _: OnlineRole,
+        named: &[VerifyingKey],
+    ) -> Result<Option<Self>, SignFailed> {
+        let mut others = self.others.iter().map(|seed| Software::new(*seed));
+        Ok(others.find(|other| named.contains(&other.public)))
     }
 }
 
@@ -148,7 +162,33 @@ impl House {
         self.lay(&name, &signed(self.root.to_json(), signers));
     }
 
+    /// The next root, in which timestamp and snapshot have their next keys.
+    pub(crate) fn rotate_online(&mut self, signers: &[u8]) {
+        let [timestamp, snapshot, ..] = NEXT_SEEDS;
+        self.rotate(signers, |root| {
+            for (name, seed) in [("timestamp", timestamp), ("snapshot", snapshot)] {
+                let old = root.roles.insert(name.to_owned(), role(&[seed], 1));
+                for id in old.unwrap().keyids {
+                    root.keys.remove(&id);
+                }
+                root.keys.extend(keys(&[seed]));
+            }
+        });
+    }
+
     pub(crate) fn sign_targets(&self, folder: &str, version: u32, life_s: u32, bundle: &[u8]) {
+        self.sign_targets_for([7, 8], folder, version, life_s, bundle);
+    }
+
+    /// For these keys of deny list and fares.
+    pub(crate) fn sign_targets_for(
+        &self,
+        [denylist, fares]: [u8; 2],
+        folder: &str,
+        version: u32,
+        life_s: u32,
+        bundle: &[u8],
+    ) {
         let delegated = |name: &str, seed, pattern: &str| DelegatedRole {
             name: name.to_owned(),
             keys: role(&[seed], 1),
@@ -160,10 +200,10 @@ impl House {
             head: Head::new(version, NOW.plus(life_s)),
             targets: [bundle].into(),
             delegations: Some(Delegations {
-                keys: keys(&[7, 8]),
+                keys: keys(&[denylist, fares]),
                 roles: vec![
-                    delegated("denylist", 7, "denylist/*"),
-                    delegated("fares", 8, "fares/*"),
+                    delegated("denylist", denylist, "denylist/*"),
+                    delegated("fares", fares, "fares/*"),
                 ],
             }),
         };
@@ -183,11 +223,28 @@ impl House {
         Publisher::new(&elected, &self.repository(), self.offline(), keys)
     }
 
+    /// One whose key management has these keys for the roles, and those beside them.
+    pub(crate) fn publisher_holding(&self, seeds: [u8; 4], others: &[u8]) -> Publisher<Software> {
+        let (elected, mut keys) = self.elected(seeds);
+        for key in [
+            &mut keys.timestamp,
+            &mut keys.snapshot,
+            &mut keys.denylist,
+            &mut keys.fares,
+        ] {
+            key.others = others.to_vec();
+        }
+        Publisher::new(&elected, &self.repository(), self.offline(), keys).unwrap()
+    }
+
     /// The lock, to be dropped again: each test shows what a next publisher does, after the first
     /// has gone.
     pub(crate) fn elected(&self, seeds: [u8; 4]) -> (Elected, OnlineKeys<Software>) {
         let elected = Election::new(self.folder.path()).stand().unwrap().unwrap();
-        let [timestamp, snapshot, denylist, fares] = seeds.map(Software::new);
+        let [timestamp, snapshot, denylist, fares] = seeds.map(|seed| Software {
+            others: NEXT_SEEDS.to_vec(),
+            ..Software::new(seed)
+        });
         let keys = OnlineKeys {
             timestamp,
             snapshot,

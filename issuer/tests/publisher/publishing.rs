@@ -241,6 +241,59 @@ async fn a_key_that_the_officers_did_not_name_publishes_nothing() {
     }
 }
 
+/// Who signed a role's newest file.
+fn signers(house: &House, name: &str) -> Vec<String> {
+    let bytes = fs::read(house.repository().join("metadata").join(name)).unwrap();
+    let signed = Signed::parse(&bytes, 1 << 20).unwrap();
+    let signatures = signed.signatures().iter();
+    signatures.map(|one| one.keyid.clone()).collect()
+}
+
+#[tokio::test]
+async fn keys_that_the_officers_named_in_the_place_of_others_sign_from_then_on() {
+    let mut house = House::new();
+    let mut publisher = house.publisher();
+    let mut stored = Stored::default();
+    publisher.publish(&inputs(&[1], NOW), NOW).await.unwrap();
+    let before = house.follow(&mut stored, NOW).unwrap();
+    let [timestamp, snapshot, denylist, fares] = NEXT_SEEDS.map(|seed| role(&[seed], 1).keyids);
+    let newest = |client: &Client<P256>, role: &str| match role {
+        "snapshot" => client.snapshot().unwrap().head.version,
+        role => client.targets(role).unwrap().head.version,
+    };
+
+    // Root and targets need not come at once: each role follows the document that names its key.
+    house.rotate_online(&[1, 3]);
+    let soon = NOW.plus(1);
+    let turned = publisher.publish(&inputs(&[1], NOW), soon).await.unwrap();
+    assert!(matches!(turned, Outcome::Published(_)), "{turned:?}");
+    let client = house.follow(&mut stored, soon).unwrap();
+    assert_eq!(signers(&house, "timestamp.json"), timestamp);
+    let name = format!("{}.snapshot.json", newest(&client, "snapshot"));
+    assert_eq!(signers(&house, &name), snapshot);
+    assert_eq!(newest(&client, "denylist"), newest(&before, "denylist"));
+
+    house.sign_targets_for([27, 28], "emergency", 1_000, 60 * DAY, BUNDLE);
+    let later = NOW.plus(2);
+    publisher.publish(&inputs(&[1], NOW), later).await.unwrap();
+    let client = house.follow(&mut stored, later).unwrap();
+    for (role, keyids) in [("denylist", denylist), ("fares", fares)] {
+        assert!(newest(&client, role) > newest(&before, role));
+        let name = format!("{}.{role}.json", newest(&client, role));
+        assert_eq!(signers(&house, &name), keyids);
+    }
+    // It is done once: nothing is signed again by the keys that signed it.
+    let same = publisher.publish(&inputs(&[1], NOW), NOW.plus(3)).await;
+    assert_eq!(same.unwrap(), Outcome::UpToDate);
+    // And the next publisher, which still begins with the old keys, goes on with the new ones.
+    let mut next = house.publisher();
+    let denied = inputs(&[1, 2], NOW);
+    next.publish(&denied, NOW.plus(4)).await.unwrap();
+    house.follow(&mut stored, NOW.plus(4)).unwrap();
+    house.follow(&mut Stored::default(), NOW.plus(4)).unwrap();
+    assert_eq!(signers(&house, "timestamp.json"), timestamp);
+}
+
 #[tokio::test]
 async fn targets_that_were_not_signed_or_changed_since_are_not_published() {
     let house = House::new();

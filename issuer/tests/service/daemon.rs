@@ -55,7 +55,7 @@ impl Key {
             Request::Keys => {
                 let own = [Some(self), self.beside.as_deref()];
                 let own = own.into_iter().flatten().map(Self::wire);
-                let online = ONLINE_SEEDS.map(|seed| WireKey {
+                let online = HELD_SEEDS.map(|seed| WireKey {
                     spki_der: spki_of(&online_key(seed)).into(),
                     algorithm: Algorithm::Esp256.cose_id(),
                     class: KeyClass::TufOnline,
@@ -74,7 +74,7 @@ impl Key {
                 _ => self.sign_as(&payload),
             },
             Request::Sign { key, payload, .. } => {
-                let online = ONLINE_SEEDS.map(online_key);
+                let online = HELD_SEEDS.map(online_key);
                 let named = |online: &&OnlineKey| SpkiId::of(&spki_of(online)).0 == *key;
                 match online.iter().find(named) {
                     Some(online) => sign_metadata(online, &payload),
@@ -131,6 +131,8 @@ fn signed(spki_der: &[u8], message: &[u8], raw: Vec<u8>) -> Answer {
 
 /// The keys of the trust repository's online roles.
 pub(crate) const ONLINE_SEEDS: [u8; 4] = [4, 5, 7, 8];
+/// Those, and the ones that officers can name in their place.
+const HELD_SEEDS: [u8; 8] = [4, 5, 7, 8, 24, 25, 27, 28];
 type OnlineKey = p256::ecdsa::SigningKey;
 
 fn online_key(seed: u8) -> OnlineKey {

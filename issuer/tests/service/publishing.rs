@@ -85,6 +85,37 @@ async fn a_revoked_rider_and_a_suspended_key_are_in_the_repository_seconds_after
     eprintln!("a suspended key was in the repository after {took:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_running_service_signs_with_the_keys_that_officers_name_in_the_place_of_others() {
+    let (world, platform) = world_and_platform();
+    let mut house = House::new();
+    configure(&world, &house);
+    let service = Service::start(&world);
+    let caller = service.caller(&world, &platform);
+    until(&house, |client| client.timestamp().is_some()).await;
+    house.rotate_online(&[1, 2]);
+    house.sign_targets_for(
+        [27, 28],
+        "emergency",
+        1_000,
+        60 * officers::DAY,
+        officers::BUNDLE,
+    );
+    // A terminal that has followed both documents believes no other key than the new ones.
+    until(&house, |client| {
+        let targets = client.targets("targets").unwrap();
+        client.root().head.version == 2 && targets.head.version == 1_000
+    })
+    .await;
+    let kid = caller.get("/v1/keys").await["keys"][0]["kid"].clone();
+    let kid = kid.as_str().unwrap();
+    let reason = json!({ "reason": "the depot was broken into" });
+    let suspend = format!("/v1/keys/{kid}/suspend");
+    json_of(&caller.post(&suspend, &[], &reason).await, 200);
+    let kid = obol_issuer::publisher::read_kid(kid).unwrap();
+    until(&house, |client| suspends(&house, client, kid)).await;
+}
+
 fn suspends(house: &House, client: &Client<P256>, kid: Kid) -> bool {
     let bytes = file(house, client, "denylist/suspended.cbor").unwrap();
     SuspendedKeys::decode(&bytes).unwrap().contains(kid)

@@ -11,7 +11,7 @@ use obol_trust::{Entry, TrustBundle};
 use crate::chance::Chance;
 use crate::issuing::Issuing;
 use crate::link::{Link, Lost, Quality};
-use crate::officers::{DAY, House, NOW, SIZE, Software, role, signer};
+use crate::officers::{DAY, House, NEXT_SEEDS, NOW, SIZE, Software, role, signer};
 use crate::publications::{Publication, Publications};
 use crate::terminal::Memory;
 
@@ -25,6 +25,8 @@ struct Drill {
     suspended: Vec<Kid>,
     now: UnixTime,
     emergencies: u32,
+    /// Seeds of the keys that targets name for deny list and fares.
+    delegates: [u8; 2],
 }
 
 type Terminal = TrustUpdater<Memory, P256>;
@@ -41,6 +43,7 @@ impl Drill {
             suspended: Vec::new(),
             now: NOW,
             emergencies: 0,
+            delegates: [7, 8],
             issuing,
         };
         let first = drill.issuing.next_shard();
@@ -72,7 +75,7 @@ impl Drill {
         let hash = TargetFile::of(&bundle).hashes.prefix();
         self.house.lay(&format!("files/{hash}"), &bundle);
         self.house
-            .sign_targets("emergency", version, 60 * DAY, &bundle);
+            .sign_targets_for(self.delegates, "emergency", version, 60 * DAY, &bundle);
         self.kids = shards.iter().map(|shard| shard.kid()).collect();
     }
 
@@ -164,6 +167,40 @@ async fn officers_are_replaced_and_a_terminal_that_slept_through_all_of_it_follo
     }
     let set = drill.update(&mut asleep);
     assert_eq!(set.version, drill.update(&mut awake).version);
+}
+
+#[tokio::test]
+async fn the_online_keys_are_replaced_and_neither_publisher_nor_terminal_restarts() {
+    let mut drill = Drill::new();
+    let (mut awake, mut asleep) = (drill.terminal(), drill.terminal());
+    drill.publish().await;
+    drill.update(&mut awake);
+    drill.update(&mut asleep);
+    // Timestamp and snapshot by the next root, deny list and fares by the targets behind it.
+    drill.now = drill.now.plus(60);
+    drill.house.rotate_online(&[1, 2]);
+    drill.publish().await;
+    let between = drill.update(&mut awake).version;
+    drill.now = drill.now.plus(60);
+    drill.delegates = [NEXT_SEEDS[2], NEXT_SEEDS[3]];
+    let (current, next) = (drill.issuing.next_shard(), drill.issuing.next_shard());
+    let current = std::mem::replace(&mut drill.issuing, current);
+    drill.lay_bundle(&[&current, &next]);
+    // What the new keys sign is believed: a key that is blocked from then on is.
+    drill.suspended = vec![current.kid()];
+    drill.publish().await;
+    for terminal in [&mut awake, &mut asleep] {
+        let set = drill.update(terminal);
+        assert!(set.version > between);
+        assert_eq!(status(&set, current.kid()), "Suspended");
+    }
+    // Whoever has the old keys cannot publish any more.
+    let mut thief = drill.house.publisher_holding([4, 5, 7, 8], &[]);
+    drill.now = drill.now.plus(60);
+    let inputs = Inputs::new(&drill.kids, SIZE, Vec::new(), drill.now);
+    let refused = thief.publish(&inputs, drill.now).await.unwrap_err();
+    let expected = "the officers' root lets no key that is active here sign for timestamp alone";
+    assert_eq!(refused.to_string(), expected);
 }
 
 #[tokio::test]

@@ -202,18 +202,29 @@ fn every_command_of_the_trust_runbook_works_in_its_order_behind_the_installation
     text += &steps.concat();
     text += "set +x\necho RESULT\nobol-kms keys list --registry \"$REGISTRY\"\n\
              obol-kms keys examine --registry \"$REGISTRY\" > \"$OFFICE/examined\"\n\
-             ls \"$DRAFTS\"\necho \"old $OLD new $NEW\"\n";
+             ls \"$DRAFTS\"\necho \"old $OLD new $NEW online $ONLINE next $NEXT\"\n";
     let told = Machine::new().follow(&text);
     let (_, result) = told.split_once("RESULT\n").unwrap();
     let names = result.lines().last().unwrap();
-    let [_, old, _, new] = names.split(' ').collect::<Vec<_>>()[..] else {
+    let [_, old, _, new, _, online, _, next] = names.split(' ').collect::<Vec<_>>()[..] else {
         panic!("{names}")
     };
-    for (key, state) in [(old, "compromised"), (new, "active")] {
+    for (key, state) in [
+        (old, "compromised"),
+        (new, "active"),
+        (online, "retiring"),
+        (next, "active"),
+    ] {
         let line = result.lines().find(|line| line.starts_with(key)).unwrap();
         assert!(line.split(' ').any(|word| word == state), "{line}");
     }
-    for draft in ["root-2.json", "targets-101.json", "targets-1001.json"] {
+    for draft in [
+        "root-2.json",
+        "root-3.json",
+        "targets-101.json",
+        "targets-1001.json",
+        "targets-2001.json",
+    ] {
         assert!(
             result.lines().any(|line| line == draft),
             "{draft}: {result}"
@@ -229,11 +240,12 @@ fn every_drill_that_the_trust_runbook_names_is_a_test_that_exists() {
         "tests/fleet/src/drills.rs",
         "tests/fleet/tests/fleet.rs",
         "issuer/tests/publisher/tough.rs",
+        "issuer/tests/service/publishing.rs",
+        "issuer/tests/service/succession.rs",
         "platform/tests/service/blocked_keys.rs",
         "platform/tests/service/doors.rs",
-        "wallet/tests/command/renewal.rs",
-        "issuer/tests/service/succession.rs",
         "tests/claims/access.rs",
+        "wallet/tests/command/renewal.rs",
     ]
     .map(|file| fs::read_to_string(repository().join(file)).unwrap())
     .concat();
