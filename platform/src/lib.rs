@@ -7,6 +7,7 @@ mod commanding;
 mod config;
 mod doors;
 mod enrolments;
+mod fleet;
 mod issuing;
 mod packs;
 mod phone;
@@ -26,6 +27,7 @@ pub use config::{
     compile_tariff,
 };
 pub use doors::Doors;
+pub use fleet::{Fleet, NAMED_MAX};
 pub use packs::PacksError;
 pub use phone::passenger_router;
 pub use publishing::{Pushed, publishing};

@@ -1,11 +1,16 @@
 //! What somebody has to look at: a line each, for people or as JSON.
 
+use std::path::Path;
+
 use clap::Args;
-use miette::IntoDiagnostic;
-use obol_console::{Outcome, utc_text};
-use obol_platform::{App, Config};
+use miette::{Diagnostic, IntoDiagnostic};
+use obol_console::{Outcome, unix_now, utc_text};
+use obol_credential::UnixTime;
+use obol_platform::{App, Config, Fleet};
 use obol_store::{FraudCase, Kept, NotCharged, Receipt, Receipts};
+use obol_tap::TerminalName;
 use serde_json::{Value, json};
+use thiserror::Error;
 
 use crate::books::Options;
 
@@ -42,6 +47,42 @@ pub(crate) fn fraud_cases(options: &Options) -> miette::Result<Outcome> {
     let cases = books.fraud_cases().into_diagnostic()?;
     print(options, &cases, case_json, case_line);
     Ok(Outcome::Done)
+}
+
+#[derive(Debug, Error, Diagnostic)]
+#[error("of {} of {registered} terminals nothing is known: {}", names.len(), first(names))]
+#[diagnostic(
+    code(refused::fleet),
+    help("a terminal tells when it uploads; the file speaks of the others alone")
+)]
+struct NeverTold {
+    names: Vec<TerminalName>,
+    registered: usize,
+}
+
+fn first(names: &[TerminalName]) -> String {
+    const SAID: usize = 10;
+    let said: Vec<_> = names.iter().take(SAID).map(TerminalName::as_str).collect();
+    let more = if names.len() > SAID { ", …" } else { "" };
+    said.join(", ") + more
+}
+
+/// Whoever plans without a terminal has seen its name.
+pub(crate) fn fleet(config: &Path) -> miette::Result<Outcome> {
+    let books = App::books_to_read(&Config::load(config)?)?;
+    let told = books.fleet().into_diagnostic()?;
+    let fleet = Fleet::of(told, UnixTime(unix_now()));
+    if fleet.known > 0 {
+        print!("{}", fleet.text);
+    }
+    if fleet.unknown.is_empty() && fleet.known > 0 {
+        return Ok(Outcome::Done);
+    }
+    Err(NeverTold {
+        registered: fleet.known + fleet.unknown.len(),
+        names: fleet.unknown,
+    }
+    .into())
 }
 
 fn print<T>(options: &Options, items: &[T], json: fn(&T) -> Value, line: fn(&T) -> String) {

@@ -125,6 +125,12 @@ enum Command {
     /// Have an issuer key blocked: terminals refuse what it signed, and phones renew at their next
     /// contact. Only the issuer's own operators lift that.
     SuspendKey(fares::SuspendKey),
+    /// How long terminals hear nothing of the trust repository, as they tell with their uploads: the
+    /// file that `obol-kms rotation simulate` reads. Exit code 1 when of a terminal nothing is known.
+    Fleet {
+        #[arg(long)]
+        config: PathBuf,
+    },
     /// Check a tariff, write its fare pack, or say what a ride costs by it; exit code 1 when it
     /// has no fare.
     Tariff(tariffs::Options),
@@ -165,6 +171,7 @@ async fn main() -> ExitCode {
         Command::Reexamine { config } => books::reexamine(&config),
         Command::FarePack(command) => fares::fare_pack(&command).await,
         Command::SuspendKey(command) => fares::suspend_key(&command).await,
+        Command::Fleet { config } => lists::fleet(&config),
         Command::Tariff(options) => tariffs::tariff(&options),
         Command::Receipts(options) => lists::receipts(&options),
     })

@@ -11,7 +11,7 @@ use axum::{
 };
 use obol_credential::UnixTime;
 use obol_payment::ride::{Intake, Upload, kid_named_by};
-use obol_store::{Disposition, Fault, PostedUpload, Terminal};
+use obol_store::{Disposition, Fault, PostedUpload, Terminal, TerminalRefresh};
 use obol_tap::{
     Acknowledgement, HEALTH_HEADER, HEALTH_MAX, Health, HealthRefused, RecordAcknowledgement,
     RecordStatus, SEGMENT_MAX, TerminalKey, TerminalName, TrustHealth, VerifiedSegment,
@@ -54,7 +54,9 @@ async fn segment(
     body: Bytes,
 ) -> Result<Json<Acknowledgement>, Problem> {
     let terminal = registered(&app, &peer).await?;
-    note_health(&terminal, reported(&headers), app.now());
+    let health = reported(&headers);
+    note_health(&terminal, health.as_ref(), app.now());
+    keep_refresh(&app, &terminal, health).await?;
     let segment = verified(&peer, &terminal, body).await?;
     let upload = examined(&app, &terminal, segment).await?;
     let epoch = upload.epoch();
@@ -105,7 +107,7 @@ fn reported(headers: &HeaderMap) -> Option<Result<Health, HealthRefused>> {
 }
 
 /// Nothing here keeps a ride out: whoever looks after terminals reads it.
-fn note_health(terminal: &Terminal, report: Option<Result<Health, HealthRefused>>, now: UnixTime) {
+fn note_health(terminal: &Terminal, report: Option<&Result<Health, HealthRefused>>, now: UnixTime) {
     let terminal = terminal.name.as_str();
     let health = match report {
         None => return,
@@ -118,7 +120,7 @@ fn note_health(terminal: &Terminal, report: Option<Result<Health, HealthRefused>
         trust,
         software,
         ..
-    } = &health;
+    } = health;
     info!(
         terminal,
         clock_off_s,
@@ -133,6 +135,28 @@ fn note_health(terminal: &Terminal, report: Option<Result<Health, HealthRefused>
     if *trust != TrustHealth::Fresh {
         warn!(terminal, ?trust, "a terminal's trust is not fresh");
     }
+}
+
+/// Plans of rotations are held against how long terminals hear nothing.
+async fn keep_refresh(
+    app: &App,
+    terminal: &Terminal,
+    report: Option<Result<Health, HealthRefused>>,
+) -> Result<(), Problem> {
+    let Some(Ok(health)) = report else {
+        return Ok(());
+    };
+    let Some(refreshed_at) = health.refreshed.map(UnixTime) else {
+        return Ok(());
+    };
+    let refresh = TerminalRefresh {
+        refreshed_at,
+        silence_s: health.silence_s,
+    };
+    let name = terminal.name.clone();
+    let kept = app.stored(move |store| store.note_refresh(&name, refresh));
+    kept.await
+        .map_err(|error| error.problem(|fault: Fault| internal(fault)))
 }
 
 /// The segment, signed by the very key that speaks on this connection and for this terminal.

@@ -15,8 +15,8 @@ use thiserror::Error;
 
 use crate::{
     AcceptedSet, Belief, Invitation, Journal, JournalError, JournalFile, PROVISIONING_MAX,
-    Provisioning, ProvisioningError, Terminal, Trust, TrustFolder, TrustRefused, TrustUpdater,
-    UpdateError,
+    Provisioning, ProvisioningError, Refreshes, Terminal, Trust, TrustFolder, TrustRefused,
+    TrustUpdater, UpdateError,
     trust::{read_limited, replace},
 };
 
@@ -235,6 +235,20 @@ impl TerminalFolder {
             Some(freshness) => freshness.into(),
             None => TrustHealth::Missing,
         }
+    }
+
+    /// When news came from the trust repository, for a report; nothing of a terminal without one.
+    ///
+    /// # Errors
+    /// [`FolderError::Store`] when it cannot be read.
+    pub fn refreshes(&self, provisioning: &Provisioning) -> Result<Refreshes, FolderError> {
+        if provisioning.repository.is_none() {
+            return Ok(Refreshes::default());
+        }
+        let path = self.repository_path();
+        let updater = TrustUpdater::new(TrustFolder::new(&path), Limits::TERMINAL, P256);
+        let refreshes = updater.refreshes();
+        refreshes.map_err(|source| FolderError::Store { path, source })
     }
 
     /// Makes the journal, or opens the one that is there. `epoch` is 64 random bits.

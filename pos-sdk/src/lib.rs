@@ -40,8 +40,9 @@ pub use rules::{ALL_CLASSES, CLASS_COUNT, DEGRADED_CAP_MINOR, INTERVAL_MAX_S, Ru
 pub use terminal::{Counts, Decision, TEXT_MAX, Terminal};
 pub use trust::{
     AcceptedSet, BUNDLE_PATH, DEGRADED_S, FILES_BYTES_MAX, FILES_MAX, FileRequest, Freshness,
-    Periods, Received, SUSPENDED_PATH, Shelf, Standing, Trust, TrustFolder, TrustRefused,
-    TrustSource, TrustState, TrustStorage, TrustUpdater, UpdateError, status_list_path,
+    Periods, Received, Refreshes, SUSPENDED_PATH, Shelf, Standing, Trust, TrustFolder,
+    TrustRefused, TrustSource, TrustState, TrustStorage, TrustUpdater, UpdateError,
+    status_list_path,
 };
 pub use upload::{KeyUnusable, SegmentSigner, Uplink, UploadError, Uploaded, upload};
 pub use wording::{Language, Wording, wording};

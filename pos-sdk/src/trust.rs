@@ -1,3 +1,4 @@
+mod refreshes;
 mod source;
 mod state;
 mod storage;
@@ -11,6 +12,7 @@ use obol_verifier_sdk::{
 };
 use thiserror::Error;
 
+pub use refreshes::Refreshes;
 pub use source::{FileRequest, Received, Shelf, TrustSource};
 pub use state::{DEGRADED_S, Freshness, Periods, Standing, TrustState};
 pub use storage::{TrustFolder, TrustStorage};

@@ -2,7 +2,7 @@ use obol_account::{AccountNumber, Passenger, SubjectHandle};
 use obol_ledger::{AccountId, Amount, TrialBalance, Why};
 use obol_payment::order::Payment;
 use obol_payment::ride::{Fraud, Head, RideKey, TerminalName};
-use obol_payment::{Kid, PackId, RuleId};
+use obol_payment::{Kid, PackId, RuleId, UnixTime};
 
 use crate::Unmatched;
 
@@ -190,6 +190,15 @@ pub struct Terminal {
     pub spki: [u8; 32],
     /// The operator it takes fares for.
     pub operator: String,
+}
+
+/// When a terminal heard news from the trust repository, as it tells of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TerminalRefresh {
+    /// The last time.
+    pub refreshed_at: UnixTime,
+    /// The longest silence in the 30 days before, in seconds; unknown before its second news.
+    pub silence_s: Option<u32>,
 }
 
 /// What became of one record of an upload.

@@ -7,7 +7,7 @@ mod sqlite;
 pub use answers::{
     AuditFinding, BooksReport, Credit, Disposition, Enrolment, Event, FareApplied, FraudCase, Kept,
     KeyStanding, KeysHeard, NotCharged, PostedRecord, PostedUpload, Receipt, Receipts, Reposted,
-    Standing, Statement, StatementLine, SubjectCommand, Terminal, ToRenew,
+    Standing, Statement, StatementLine, SubjectCommand, Terminal, TerminalRefresh, ToRenew,
 };
 pub use fault::{
     AdmitRefused, AuthoriseIssueRefused, BindRefused, CommandRefused, CreateOrderRefused,

@@ -6,7 +6,8 @@ use obol_mint::NOW;
 use obol_payment::ride::{Epoch, Head, TerminalName};
 use obol_platform::App;
 use obol_store::Terminal;
-use obol_tap::{FareCharged, PackId, TapRecord, TerminalKey, UnsignedSegment};
+use obol_tap::{FareCharged, HEALTH_HEADER, PackId, TapRecord, TerminalKey, UnsignedSegment};
+use obol_transport::http::{self, header::CONTENT_TYPE};
 use obol_transport::{Bytes, HttpsClient, Peer};
 use obol_wallet::HeldCredential;
 use p256::ecdsa::{Signature, SigningKey, signature::Signer};
@@ -23,6 +24,8 @@ pub(crate) struct Bus {
     head: Head,
     sent: u64,
     town_packs: obol_fare::FarePack,
+    /// The report that goes beside each segment.
+    pub(crate) health: Option<String>,
 }
 
 impl Bus {
@@ -48,6 +51,7 @@ impl Bus {
             name,
             sent: 0,
             town_packs: town.config().fare_pack().unwrap(),
+            health: None,
         }
     }
 
@@ -75,7 +79,11 @@ impl Bus {
         let kid = TerminalKey::from_sec1(public.as_bytes()).unwrap().id();
         let signature: Signature = self.key.sign(&segment.signature_input(kid));
         let bytes = Bytes::from(segment.assemble(kid, &signature.to_bytes().into()));
-        let reply = self.client.post(&self.url, "application/cbor", bytes).await;
+        let mut post = http::Request::post(&self.url).header(CONTENT_TYPE, "application/cbor");
+        if let Some(report) = &self.health {
+            post = post.header(HEALTH_HEADER, report);
+        }
+        let reply = self.client.send(post.body(bytes).unwrap()).await;
         let answer = read(&reply.unwrap());
         assert_eq!(answer["watermark"], seq, "{answer}");
         answer["records"][0]["status"].clone()

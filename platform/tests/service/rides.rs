@@ -1,4 +1,5 @@
-use obol_platform::{App, Scope};
+use obol_mint::NOW;
+use obol_platform::{App, Fleet, Scope};
 use obol_store::Kept;
 use serde_json::json;
 
@@ -93,4 +94,34 @@ async fn a_truncated_copy_of_the_trust_bundle_does_not_keep_the_platform_down() 
         town.reopened().refresh_trust().await.unwrap();
         assert_eq!(std::fs::read(&file).unwrap(), whole);
     }
+}
+
+#[tokio::test]
+async fn what_terminals_tell_of_their_news_is_kept_for_plans_and_keeps_no_ride_out() {
+    let town = Town::new().await;
+    let key = town.authorities.issuer_key(11);
+    town.issuer.publish(&[&key]);
+    town.app.refresh_trust().await.unwrap();
+    let (ada, _) = Phone::rider(&town).await;
+    let mut held = ada.ask_credential().await.unwrap();
+    let [mut told, mut silent] = ["bus-1", "bus-2"].map(|name| Bus::new(&town, name));
+    let report = |refreshed: u32, silence_s: u32| {
+        let health = json!({ "clock": NOW.0, "waiting": 1, "trust": "fresh",
+                             "software": "obol-pos 0.1.0", "refreshed": refreshed,
+                             "silence_s": silence_s });
+        Some(health.to_string())
+    };
+    told.health = report(NOW.0 - 60, 660);
+    assert_eq!(told.ride(&mut held).await, "accepted");
+    // Its own word, and one that is none.
+    told.health = report(NOW.0 - 30, 7_200);
+    assert_eq!(told.ride(&mut held).await, "accepted");
+    silent.health = Some(r#"{"refreshed":1}"#.to_owned());
+    assert_eq!(silent.ride(&mut held).await, "accepted");
+    let books = App::books_to_read(&town.config()).unwrap();
+    let fleet = Fleet::of(books.fleet().unwrap(), NOW);
+    let expected = "[[terminals]]\nname = \"bus-1\"\nintervals_s = [7200]\n";
+    assert!(fleet.text.contains(expected), "{}", fleet.text);
+    let unknown: Vec<_> = fleet.unknown.iter().map(|name| name.as_str()).collect();
+    assert_eq!((fleet.known, unknown), (1, vec!["bus-2"]));
 }

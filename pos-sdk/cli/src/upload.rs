@@ -115,6 +115,7 @@ pub(crate) fn run(folder: &Folder, format: Format) -> miette::Result<Outcome> {
     let signer = signer(folder, &provisioning)?;
     let (anchor, identity) = credentials(&provisioning)?;
     let mut journal = folder.journal(&provisioning)?;
+    let refreshes = folder.refreshes(&provisioning)?;
     let mut uplink = HttpUplink {
         runtime: runtime()?,
         client: HttpsClient::expecting("platform", &anchor, Some(identity)),
@@ -124,6 +125,8 @@ pub(crate) fn run(folder: &Folder, format: Format) -> miette::Result<Outcome> {
             waiting: journal.waiting()?,
             trust: folder.trust_health(&provisioning, UnixTime(unix_now())),
             software: concat!("obol-pos ", env!("CARGO_PKG_VERSION")).to_owned(),
+            refreshed: refreshes.last().map(|last| last.0),
+            silence_s: refreshes.longest_s(),
         },
         date: None,
     };

@@ -241,11 +241,14 @@ impl Context {
 
     /// The health report that goes beside a segment, as JSON.
     pub(crate) fn health(&mut self, now: UnixTime, software: &[u8]) -> Result<String, Failed> {
+        let refreshes = self.folder.refreshes(&self.provisioning)?;
         let health = Health {
             clock: now.0,
             waiting: self.terminal.journal().waiting()?,
             trust: self.terminal.freshness(now).into(),
             software: String::from_utf8_lossy(software).into_owned(),
+            refreshed: refreshes.last().map(|last| last.0),
+            silence_s: refreshes.longest_s(),
         };
         let refused = "the software's name is 1 to 32 printable characters of ASCII";
         let refused = || Failed::plain(OBOL_POS_ERROR_SOFTWARE, refused);

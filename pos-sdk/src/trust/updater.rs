@@ -18,7 +18,7 @@ use thiserror::Error;
 
 use super::source::{FileRequest, Received, Shelf, TrustSource};
 use super::storage::{TrustStorage, replace};
-use super::{Periods, Trust, TrustRefused, TrustState};
+use super::{Periods, Refreshes, Trust, TrustRefused, TrustState};
 
 /// Path of the trust bundle in the repository.
 pub const BUNDLE_PATH: &str = "trust-bundle.cbor";
@@ -35,6 +35,9 @@ const ROLE_FILE_MAX: usize = 8 * 1024 * 1024;
 const SET_FILE_MAX: usize = 2 * 1024 * 1024;
 /// The complete set that the terminal works with. No role's file is named like this.
 const SET: &str = "accepted-set";
+/// When news came.
+const REFRESHES: &str = "refreshes";
+const REFRESHES_MAX: usize = 4096;
 const TARGET: &str = "target-";
 const PART: &str = "part-";
 
@@ -272,10 +275,32 @@ impl<S: TrustStorage, C: CheckSignature + Clone> TrustUpdater<S, C> {
             }
         }
         let set = self.read_set(&client, &wanted, root)?;
-        let roles = self.current_roles()?;
-        replace(&mut self.storage, SET, &roles.to_text())?;
+        let roles = self.current_roles()?.to_text();
+        let in_use = self.storage.read(SET, SET_FILE_MAX);
+        if !in_use.is_ok_and(|in_use| in_use.as_deref() == Some(&*roles)) {
+            let mut refreshes = self.refreshes()?;
+            refreshes.note(now.max(set.state.periods().signed_at));
+            replace(&mut self.storage, REFRESHES, refreshes.to_text().as_bytes())?;
+            replace(&mut self.storage, SET, &roles)?;
+        }
         self.forget_all_but(&wanted)?;
         Ok(set)
+    }
+
+    /// When news came, as earlier updates have recorded it. A record that was damaged begins anew:
+    /// nothing that is believed depends on it.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn refreshes(&self) -> io::Result<Refreshes> {
+        let bytes = match self.storage.read(REFRESHES, REFRESHES_MAX) {
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => None,
+            bytes => bytes?,
+        };
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+        let read = text.and_then(|text| Refreshes::parse(&text));
+        let begun_anew = Refreshes::default();
+        Ok(read.unwrap_or(begun_anew))
     }
 
     /// The set that the last complete update left, without any network and whatever the time: how

@@ -235,9 +235,10 @@ pub(crate) struct Folder(pub(crate) FaultFs);
 
 impl TrustStorage for Folder {
     fn read(&self, name: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
-        let bytes = self.0.read(name)?;
-        assert!(bytes.as_ref().is_none_or(|bytes| bytes.len() <= limit));
-        Ok(bytes)
+        match self.0.read(name)? {
+            Some(bytes) if bytes.len() > limit => Err(io::ErrorKind::FileTooLarge.into()),
+            bytes => Ok(bytes),
+        }
     }
 
     fn write_synced(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {

@@ -80,6 +80,54 @@ fn a_second_update_fetches_only_what_is_new_and_forgets_what_is_old() {
 }
 
 #[test]
+fn news_is_recorded_with_its_time_and_an_update_without_news_writes_nothing() {
+    let mut repository = Repository::new();
+    let fs = initialised(&repository);
+    let refreshes = |fs: &FaultFs| updater(fs).refreshes().unwrap();
+    assert_eq!(refreshes(&fs).last(), None);
+    update(&fs, &repository).unwrap();
+    assert_eq!(refreshes(&fs).last(), Some(NOW));
+    let operations = fs.operations();
+    update_over(&fs, &mut Link::to(&repository), NOW.plus(300)).unwrap();
+    assert_eq!(fs.operations(), operations);
+    assert_eq!(refreshes(&fs).last(), Some(NOW));
+
+    // A clock in 1970 does not make the silence longer or shorter than the signed times are.
+    repository.now = NOW.plus(600);
+    repository.publish();
+    update_over(&fs, &mut Link::to(&repository), UnixTime(0)).unwrap();
+    let heard = refreshes(&fs);
+    assert_eq!(
+        (heard.last(), heard.longest_s()),
+        (Some(NOW.plus(600)), Some(600))
+    );
+    // What the update did not reach is no news.
+    repository.publish();
+    let mut link = Link::to(&repository);
+    link.cut = Some(10);
+    update_over(&fs, &mut link, NOW.plus(9_000)).unwrap_err();
+    assert_eq!(refreshes(&fs), heard);
+    update_over(&fs, &mut Link::to(&repository), NOW.plus(10_000)).unwrap();
+    assert_eq!(refreshes(&fs).longest_s(), Some(9_400));
+}
+
+#[test]
+fn a_damaged_record_of_news_begins_anew_and_keeps_no_update_out() {
+    let mut repository = Repository::new();
+    let fs = initialised(&repository);
+    update(&fs, &repository).unwrap();
+    for damaged in [&b"last 1\nx"[..], &[0xff; 9], &[b'1'; 5_000]] {
+        let mut file = fs.create("refreshes").unwrap();
+        file.append(damaged).unwrap();
+        repository.publish();
+        let set = update(&fs, &repository).unwrap();
+        assert_eq!(set.version, repository.version);
+        let begun = updater(&fs).refreshes().unwrap();
+        assert_eq!((begun.last(), begun.longest_s()), (Some(NOW), None));
+    }
+}
+
+#[test]
 fn freshness_ends_with_the_timestamp_and_everything_72_hours_later() {
     let repository = Repository::new();
     let fs = initialised(&repository);

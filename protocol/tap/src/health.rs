@@ -24,6 +24,13 @@ pub struct Health {
     pub trust: TrustHealth,
     /// What it runs: 1 to 32 printable characters of ASCII.
     pub software: String,
+    /// When it last heard news from the trust repository, seconds since 1970 UTC; absent of a
+    /// terminal that has heard none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refreshed: Option<u32>,
+    /// The longest time between two pieces of news in the last 30 days, seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silence_s: Option<u32>,
 }
 
 /// How fresh a terminal's trust is.
@@ -69,7 +76,8 @@ impl Health {
             .bytes()
             .all(|byte| matches!(byte, 0x20..=0x7e));
         let fits = (1..=SOFTWARE_MAX).contains(&self.software.len());
-        if printable && fits {
+        let is_between = self.silence_s.is_none() || self.refreshed.is_some();
+        if printable && fits && is_between {
             Ok(self)
         } else {
             Err(HealthRefused)
@@ -88,6 +96,8 @@ mod tests {
             waiting: 1204,
             trust: TrustHealth::Degraded,
             software: "obol-pos 0.1.0".to_string(),
+            refreshed: Some(1_799_999_400),
+            silence_s: Some(7_260),
         }
     }
 
@@ -96,7 +106,7 @@ mod tests {
         let json = serde_json::to_string(&health()).unwrap();
         let expected = concat!(
             r#"{"clock":1800000031,"waiting":1204,"trust":"degraded","#,
-            r#""software":"obol-pos 0.1.0"}"#
+            r#""software":"obol-pos 0.1.0","refreshed":1799999400,"silence_s":7260}"#
         );
         assert_eq!(json, expected);
         let back: Health = serde_json::from_str(&json).unwrap();
@@ -105,6 +115,8 @@ mod tests {
             clock: u32::MAX,
             waiting: u64::MAX,
             software: "\"".repeat(32),
+            refreshed: Some(u32::MAX),
+            silence_s: Some(u32::MAX),
             ..health()
         };
         assert!(serde_json::to_string(&longest).unwrap().len() <= HEALTH_MAX);
@@ -127,11 +139,27 @@ mod tests {
         changed(&|v| v["software"] = "a\nb".into());
         changed(&|v| v["software"] = "a".repeat(33).into());
         changed(&|v| drop(v.as_object_mut().unwrap().remove("waiting")));
+        changed(&|v| drop(v.as_object_mut().unwrap().remove("refreshed")));
+        changed(&|v| v["refreshed"] = (-1).into());
+        changed(&|v| v["silence_s"] = (1_u64 << 32).into());
         for case in cases {
             let text = case.to_string();
             let read = serde_json::from_value::<Health>(case).map_err(|_| HealthRefused);
             assert_eq!(read.and_then(Health::checked), Err(HealthRefused), "{text}");
         }
+    }
+
+    #[test]
+    fn a_terminal_that_follows_no_repository_says_nothing_of_it() {
+        let none = Health {
+            refreshed: None,
+            silence_s: None,
+            ..health()
+        };
+        let json = serde_json::to_string(&none).unwrap();
+        assert!(json.ends_with(r#""software":"obol-pos 0.1.0"}"#), "{json}");
+        let back: Health = serde_json::from_str(&json).unwrap();
+        assert_eq!(back.checked(), Ok(none));
     }
 
     #[test]

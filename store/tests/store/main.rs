@@ -5,6 +5,7 @@
 mod bench;
 mod commands;
 mod crash;
+mod fleet;
 mod journeys;
 mod key_blocks;
 mod passengers;

@@ -126,7 +126,7 @@ fn a_file_of_a_later_version_is_refused() {
     let OpenRefused::Newer { found, known, .. } = refused else {
         panic!("{refused:?}")
     };
-    assert_eq!((found, known), (99, 5));
+    assert_eq!((found, known), (99, 6));
 }
 
 #[test]
@@ -199,11 +199,11 @@ fn who_opens_books_to_read_makes_and_changes_nothing() {
         refused,
         OpenRefused::Older {
             found: 1,
-            known: 5,
+            known: 6,
             ..
         }
     ));
-    connection.pragma_update(None, "user_version", 5).unwrap();
+    connection.pragma_update(None, "user_version", 6).unwrap();
 }
 
 #[test]
