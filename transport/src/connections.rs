@@ -1,6 +1,6 @@
 //! Who is connected: how many from one place, and who has nothing open.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use hyper::body::{Bytes, Frame, SizeHint};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 
 /// The connections of each peer, at most so many.
 #[derive(Debug)]
@@ -77,30 +77,71 @@ fn neighbourhood(address: IpAddr) -> IpAddr {
 
 /// The requests of one connection that are not answered to their last byte.
 #[derive(Clone, Debug)]
-pub(crate) struct Requests(watch::Sender<usize>);
+pub(crate) struct Requests(watch::Sender<Pending>);
+
+#[derive(Debug, Default)]
+struct Pending {
+    next: u64,
+    /// When each began, by its number: the first is the oldest.
+    open: BTreeMap<u64, Instant>,
+}
+
+impl Pending {
+    fn oldest(&self) -> Option<Instant> {
+        self.open.values().next().copied()
+    }
+}
 
 /// One of them; it is open until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Open(watch::Sender<usize>);
+pub(crate) struct Open {
+    requests: watch::Sender<Pending>,
+    number: u64,
+}
 
 impl Requests {
     pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(0))
+        Self(watch::Sender::new(Pending::default()))
     }
 
     pub(crate) fn begin(&self) -> Open {
-        self.0.send_modify(|open| *open += 1);
-        Open(self.0.clone())
+        let mut number = 0;
+        self.0.send_modify(|pending| {
+            number = pending.next;
+            pending.next += 1;
+            pending.open.insert(number, Instant::now());
+        });
+        let requests = self.0.clone();
+        Open { requests, number }
     }
 
     /// Ends when nothing was open for so long. A client's pings and settings are nothing.
     pub(crate) async fn idle(&self, long: Duration) {
-        let mut open = self.0.subscribe();
+        let mut pending = self.0.subscribe();
         loop {
-            let none = open.wait_for(|open| *open == 0).await.map(drop);
-            none.expect("this connection holds a sender");
-            if timeout(long, open.changed()).await.is_err() {
+            let none = pending.wait_for(|pending| pending.open.is_empty()).await;
+            none.map(drop).expect("this connection holds a sender");
+            if timeout(long, pending.changed()).await.is_err() {
                 return;
+            }
+        }
+    }
+
+    /// Ends when a request is open for so long: its answer is there, and its client does not take it.
+    pub(crate) async fn overdue(&self, long: Duration) {
+        let mut pending = self.0.subscribe();
+        loop {
+            let oldest = pending.borrow_and_update().oldest();
+            let Some(begun) = oldest else {
+                pending
+                    .changed()
+                    .await
+                    .expect("this connection holds a sender");
+                continue;
+            };
+            tokio::select! {
+                () = sleep_until((begun + long).into()) => return,
+                changed = pending.changed() => changed.expect("this connection holds a sender"),
             }
         }
     }
@@ -108,7 +149,9 @@ impl Requests {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.send_modify(|open| *open -= 1);
+        self.requests.send_modify(|pending| {
+            pending.open.remove(&self.number);
+        });
     }
 }
 
@@ -191,5 +234,27 @@ mod tests {
         assert!(timeout(5 * long, requests.idle(long)).await.is_err());
         drop(response);
         assert!(timeout(5 * long, requests.idle(long)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_request_is_overdue_by_its_own_age_however_many_come_and_go() {
+        let requests = Requests::new();
+        let long = Duration::from_millis(100);
+        assert!(timeout(2 * long, requests.overdue(long)).await.is_err());
+        let stuck = requests.begin();
+        let busy = async {
+            for _ in 0..1000 {
+                drop(requests.begin());
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            () = requests.overdue(long) => {}
+            () = busy => panic!("never overdue"),
+        }
+        drop(stuck);
+        let _fresh = requests.begin();
+        let soon = timeout(Duration::from_millis(1), requests.overdue(60 * long)).await;
+        assert!(soon.is_err(), "what was overdue is gone");
     }
 }

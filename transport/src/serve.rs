@@ -45,6 +45,7 @@ const _: () = assert!(REQUEST_DEADLINE.as_secs() < DRAIN_DEADLINE.as_secs());
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 const IDLE_DEADLINE: Duration = Duration::from_secs(10);
 const CONNECTION_LIFE: Duration = Duration::from_secs(600);
 /// Longer than any request may take: what was taken is answered before the service ends.
@@ -68,10 +69,14 @@ pub struct Limits {
     pub idle: Duration,
     /// How long a connection may last, 10 minutes by default; then open requests may finish.
     pub life: Duration,
-    /// How long the header of a request may take over HTTP/1.1, 10 s by default.
+    /// How long the header of a request may take over HTTP/1.1, 10 s by default. Over HTTP/2 nothing
+    /// else is sent before a header is whole (RFC 9113 section 6.10): `idle` bounds it.
     pub header: Duration,
     /// How long a request may take from its header on, its body included, 30 s by default.
     pub request: Duration,
+    /// How long its client may then leave the answer untaken, 30 s by default. The connection of one
+    /// that gives its stream no window (RFC 9113 section 5.2) is closed.
+    pub answer: Duration,
 }
 
 impl Default for Limits {
@@ -83,6 +88,7 @@ impl Default for Limits {
             life: CONNECTION_LIFE,
             header: HEADER_DEADLINE,
             request: REQUEST_DEADLINE,
+            answer: ANSWER_DEADLINE,
         }
     }
 }
@@ -301,7 +307,7 @@ impl Door {
 
     /// Drives a connection to its end, which comes when the client closes it, when the service
     /// stops, when it has no request open for too long, when it has lasted long enough, or when its
-    /// client would not be let in again.
+    /// client would not be let in again; and at once when its client leaves an answer untaken.
     async fn see_through<C>(
         &self,
         mut connection: Pin<&mut C>,
@@ -320,8 +326,14 @@ impl Door {
                 () = unwelcome => {}
             }
         };
+        let limit = self.limits.request + self.limits.answer;
+        let untaken = async || -> Result<(), Box<dyn Error + Send + Sync>> {
+            requests.overdue(limit).await;
+            Err("its client left an answer untaken".into())
+        };
         tokio::select! {
             ended = connection.as_mut() => return ended,
+            ended = untaken() => return ended,
             () = enough => {}
         }
         connection.as_mut().graceful_shutdown();
@@ -329,6 +341,7 @@ impl Door {
         // waited for once nothing is open.
         tokio::select! {
             ended = connection => ended,
+            ended = untaken() => ended,
             () = requests.idle(LEAVE_DEADLINE) => Ok(()),
             () = tokio::time::sleep(DRAIN_DEADLINE) => {
                 Err("closed with requests unfinished".into())

@@ -11,12 +11,12 @@ use crate::process::Service;
 use crate::world::{World, json_of};
 
 const IDENTITY: &str = "obol://terminal/bus-7";
-const USER: &str = "terminal/bus-7";
+pub(crate) const USER: &str = "terminal/bus-7";
 
-struct Town {
-    world: World,
-    platform: Identity,
-    service: Service,
+pub(crate) struct Town {
+    pub(crate) world: World,
+    pub(crate) platform: Identity,
+    pub(crate) service: Service,
 }
 
 fn run(folder: &Path, command: &str, arguments: &[&str]) -> Output {
@@ -35,7 +35,7 @@ fn succeed(folder: &Path, command: &str, arguments: &[&str]) -> String {
 }
 
 impl Town {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = World::new();
         world.certify_for_today();
         let platform = world.identity("platform", "obol://platform/main");
@@ -52,7 +52,7 @@ impl Town {
         self.world.folder()
     }
 
-    fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let command = [
             "enrolment-code",
             "--config",
@@ -65,7 +65,7 @@ impl Town {
     }
 
     /// A key and a request of openssl's making: `NAME.key`, `NAME.b64`.
-    fn request(&self, name: &str, extension: &str, curve: &str) {
+    pub(crate) fn request(&self, name: &str, extension: &str, curve: &str) {
         let (key, der) = (format!("{name}.key"), format!("{name}.der"));
         let curve = format!("ec_paramgen_curve:{curve}");
         let make = [
@@ -107,7 +107,7 @@ impl Town {
         (status.parse().unwrap(), body.to_owned())
     }
 
-    fn enrol(&self, name: &str, user: &str, code: &str) -> (u16, String) {
+    pub(crate) fn enrol(&self, name: &str, user: &str, code: &str) -> (u16, String) {
         let (body, user) = (format!("@{name}.b64"), format!("{user}:{code}"));
         let kind = "Content-Type: application/pkcs10";
         self.curl(
@@ -134,7 +134,7 @@ impl Town {
         succeed(self.folder(), "openssl", &print);
     }
 
-    fn take_good(&self, name: &str, body: &str) {
+    pub(crate) fn take_good(&self, name: &str, body: &str) {
         self.take(name, body);
         let pem = format!("{name}.pem");
         let verify = [
@@ -148,15 +148,15 @@ impl Town {
         succeed(self.folder(), "openssl", &verify);
     }
 
-    fn identity(&self, name: &str) -> Identity {
+    pub(crate) fn identity(&self, name: &str) -> Identity {
         let at = |kind| self.world.path(&format!("{name}.{kind}"));
         Identity::load(&at("pem"), &at("key")).unwrap()
     }
 }
 
-const SAN: &str = "subjectAltName=URI:obol://terminal/bus-7";
+pub(crate) const SAN: &str = "subjectAltName=URI:obol://terminal/bus-7";
 
-fn code_of(body: &str) -> String {
+pub(crate) fn code_of(body: &str) -> String {
     let problem: Value = serde_json::from_str(body).unwrap();
     problem["code"].as_str().unwrap().to_owned()
 }

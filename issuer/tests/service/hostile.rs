@@ -132,6 +132,62 @@ async fn a_chunk_whose_size_is_none_ends_the_connection() {
     }
 }
 
+/// hyper's parser takes a bare LF for the end of a line, as RFC 9112 section 2.2 permits: then it
+/// does so everywhere, and what would hide behind one counts.
+#[tokio::test]
+async fn a_bare_line_feed_ends_a_header_line_and_hides_nothing_and_no_chunk_has_one() {
+    let target = Target::new(Limits::default()).await;
+    let begin =
+        "POST /v1/credentials HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let hidden = SMUGGLED.len();
+    let last = "Connection: close\r\n";
+    for (rest, code) in [
+        // The second line is seen, so that there are two lengths.
+        (
+            format!(
+                "X-A: b\nTransfer-Encoding: chunked\r\nContent-Length: {hidden}\r\n\r\n0\r\n\r\n"
+            ),
+            "",
+        ),
+        (
+            format!("X-A: b\nContent-Length: 0\r\nContent-Length: {hidden}\r\n\r\n"),
+            "",
+        ),
+        (format!("X-A: b\n Content-Length: {hidden}\r\n\r\n"), ""),
+        // What was to be a request of its own is the body.
+        (
+            format!("{last}X-A: b\nContent-Length: {hidden}\r\n\r\n"),
+            "malformed-request",
+        ),
+        (
+            format!("{last}Content-Length: {hidden}\n\n"),
+            "malformed-request",
+        ),
+        // Chunks: CR LF or nothing.
+        (
+            format!("{last}Transfer-Encoding: chunked\r\n\r\n0\n\n"),
+            "bad-request",
+        ),
+        (
+            format!("{last}Transfer-Encoding: chunked\r\n\r\n2\n{{}}\n0\n\n"),
+            "bad-request",
+        ),
+        (
+            format!("{last}Transfer-Encoding: chunked\r\n\r\n0;a\nb\r\n\r\n"),
+            "bad-request",
+        ),
+    ] {
+        let answer = target.answer_to(&format!("{begin}{rest}{SMUGGLED}")).await;
+        assert_eq!(statuses(&answer), ["400"], "{rest:?}: {answer}");
+        let told = format!("\"code\":\"{code}\"");
+        assert!(
+            code.is_empty() || answer.contains(&told),
+            "{rest:?}: {answer}"
+        );
+    }
+    assert_eq!(target.world.reserved(), 0);
+}
+
 #[tokio::test]
 async fn headers_without_end_are_cut_off() {
     let target = Target::new(Limits::default()).await;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // clippy sees helpers of an integration test as no test
 
+mod crashes;
 mod daemon;
 mod doors;
 mod enrolment;
@@ -10,6 +11,7 @@ mod faults;
 mod fleet;
 mod hostile;
 mod hostile_two;
+mod live;
 mod process;
 mod proofs;
 mod publishing;

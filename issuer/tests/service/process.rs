@@ -67,6 +67,12 @@ impl Service {
         assert_eq!(self.ended().await, Some(0));
     }
 
+    /// At once, wherever it is.
+    pub(crate) async fn crash(self) {
+        self.signal("-KILL");
+        assert_eq!(self.ended().await, None);
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args([name, &pid]).status().unwrap();
@@ -93,7 +99,7 @@ impl Drop for Service {
     }
 }
 
-async fn logged(world: &World, text: &str) {
+pub(crate) async fn logged(world: &World, text: &str) {
     let begun = Instant::now();
     while !std::fs::read_to_string(world.path("issuer.log"))
         .unwrap()

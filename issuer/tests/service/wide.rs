@@ -4,7 +4,7 @@ use obol_transport::http::Request;
 use obol_transport::{Bytes, Reply};
 use serde_json::json;
 
-use crate::world::{Caller, Phone, SUBJECT, World, json_of};
+use crate::world::{Caller, NOW, Phone, SUBJECT, World, json_of};
 
 async fn text(caller: &Caller, path: &str) -> String {
     let reply = caller
@@ -40,6 +40,31 @@ async fn keys_are_listed_with_what_they_do_and_whether_they_can() {
     assert_eq!(
         caller.get("/v1/keys").await["keys"][0]["state"],
         "unavailable"
+    );
+}
+
+#[tokio::test]
+async fn published_keys_are_listed_after_the_shards_as_verify_only_or_not_in_force() {
+    let world = World::new();
+    let platform = world.identity("platform", "obol://platform/main");
+    world.write_config(&[("obol://platform/main", &platform)]);
+    world.write_published("retired.pem", NOW - 86_400);
+    world.write_published("next.pem", NOW + 86_400);
+    let text = std::fs::read_to_string(world.path("issuer.toml")).unwrap();
+    let published = "published = [\"retired.pem\", \"next.pem\"]";
+    world.write("issuer.toml", &text.replace("published = []", published));
+    let config = obol_issuer::Config::load(&world.path("issuer.toml")).unwrap();
+    let caller = world.caller_of(config, platform).await;
+    let keys = caller.get("/v1/keys").await;
+    let keys: Vec<_> = keys["keys"].as_array().unwrap().iter().collect();
+    let seen = keys.iter().map(|key| (&key["use_here"], &key["state"]));
+    assert_eq!(
+        seen.collect::<Vec<_>>(),
+        [
+            (&json!("signing"), &json!("available")),
+            (&json!("published"), &json!("verify-only")),
+            (&json!("published"), &json!("not-in-force")),
+        ]
     );
 }
 

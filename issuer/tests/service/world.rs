@@ -104,6 +104,12 @@ impl World {
         self.write("issuer.pem", &issuer_certificate(&ca(), &key, NOW - 86_400));
     }
 
+    /// The certificate of another issuer's key, good for 31 days from then.
+    pub(crate) fn write_published(&self, name: &str, not_before: u32) {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
+        self.write(name, &issuer_certificate(&self.root, &key, not_before));
+    }
+
     /// For services that look at this machine's clock: good from an hour ago.
     pub(crate) fn certify_for_today(&self) {
         let certificate = issuer_certificate(&ca(), &self.issuer_key, today() - 3600);
