@@ -380,6 +380,7 @@ fn kms() {
             algorithm: -51,
             class: KeyClass::Issuer,
             state: KeyState::Active,
+            token: Some("a1b2c3d4e5f60718".to_owned()),
         }]),
         Answer::Signed {
             signature: vec![1; 96].into(),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use obol_credential::possession::{self, Possession};
-use obol_credential::{Claims, Cti, DeviceKey, FareTerms, Malformed, STATUS_EPOCH_S, UnixTime};
+use obol_credential::{
+    Claims, Cti, DeviceKey, FareTerms, Kid, Malformed, STATUS_EPOCH_S, UnixTime,
+};
 use thiserror::Error;
 
 use crate::register::{Handle, Standing, Target};
@@ -128,6 +130,9 @@ pub enum IssueRefused {
         /// When to come again, seconds.
         retry_after_s: u32,
     },
+    /// The token of the subject's shard gives no signatures; nothing was written down.
+    #[error("the token of issuer key {0} gives no signatures now")]
+    TokenAway(Kid),
     /// This issuer made no such credential.
     #[error("this issuer made no credential of that name, or has forgotten it")]
     UnknownCredential,

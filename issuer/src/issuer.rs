@@ -1,5 +1,6 @@
 mod issue;
 mod published;
+mod readiness;
 mod start_error;
 
 use std::path::{Path, PathBuf};
@@ -7,8 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use obol_credential::UnixTime;
-use obol_kms_client::wire::{TokenHealth, WireToken};
-use obol_kms_client::{KeyState, KmsClient};
+use obol_kms_client::KmsClient;
 use obol_trust::BundleRefused;
 use thiserror::Error;
 use tokio::sync::Notify;
@@ -16,6 +16,7 @@ use tracing::{error, info};
 
 use crate::access::{AccessCa, AccessError};
 use crate::admission::Admission;
+use crate::availability::{Availability, Watch, watch};
 use crate::certificate::IssuerCertificate;
 use crate::clients::{Client, Clients};
 use crate::config::Config;
@@ -40,6 +41,8 @@ pub struct Issuer {
     kms: KmsClient,
     register: Register,
     admission: Arc<Admission>,
+    availability: Arc<Availability>,
+    _watch: Watch,
     in_flight: InFlight,
     metrics: Metrics,
     access: ArcSwapOption<AccessCa>,
@@ -103,6 +106,10 @@ impl Issuer {
             .await
             .map_err(failed)?;
         check_served(&kms, config, &shards).await?;
+        let watched = KmsClient::connect(&config.kms_socket)
+            .await
+            .map_err(failed)?;
+        let availability = Arc::<Availability>::default();
         let access = AccessCa::open(config).await?.map(Arc::new);
         let register = Register::open(&config.database)?;
         let restored = register.restore_point().await?;
@@ -120,6 +127,8 @@ impl Issuer {
             lists: tokio::sync::Mutex::new(()),
             register,
             admission: Admission::new(PLACES),
+            _watch: watch(watched, Arc::clone(&availability)),
+            availability,
             in_flight: InFlight::default(),
             metrics: Metrics::new(),
             fixed: Fixed::of(config),
@@ -266,43 +275,6 @@ impl Issuer {
     pub fn trust_bundle(&self, now: UnixTime) -> Result<Vec<u8>, BundleRefused> {
         let live = self.live.load();
         live.shards.bundle(now, live.bundle_life_s)
-    }
-
-    /// Whether a credential could be signed now: the disk takes writes, the daemon answers, and it
-    /// serves a key in force.
-    ///
-    /// # Errors
-    /// [`IssueRefused::Unavailable`] or [`IssueRefused::KeyNotValid`]; the reason is logged.
-    pub async fn check(&self, now: UnixTime) -> Result<(), IssueRefused> {
-        let written = self.register.check().await;
-        written.map_err(|cause| unavailable("writing to the register", &cause))?;
-        let keys = self.kms.keys().await;
-        let keys = keys.map_err(|cause| unavailable("asking for keys", &cause))?;
-        let live = self.live.load();
-        let usable = live.shards.signing().iter().any(|shard| {
-            let certificate = &shard.certificate;
-            live.shards.signs(shard, now)
-                && keys
-                    .iter()
-                    .any(|key| key.spki == certificate.spki() && key.state == KeyState::Active)
-        });
-        // The registry says what a key may do, and only a token that is there does it.
-        let status = self.kms.status().await;
-        let status = status.map_err(|cause| unavailable("asking for tokens", &cause))?;
-        let is_ready = |token: &WireToken| token.health == TokenHealth::Ready;
-        if !status.tokens.iter().any(is_ready) {
-            error!("no token of the key management daemon is ready");
-            return Err(IssueRefused::Unavailable);
-        }
-        if usable {
-            self.check_restored(now)
-        } else {
-            let kids = live.shards.signing().iter();
-            let kids: Vec<_> = kids
-                .map(|shard| shard.certificate.kid().to_string())
-                .collect();
-            Err(IssueRefused::KeyNotValid(kids.join(", ")))
-        }
     }
 
     /// Whether a key may sign that nobody blocked and a restore did not stop; nothing was written

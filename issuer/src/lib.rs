@@ -3,6 +3,7 @@
 mod access;
 mod admission;
 mod api;
+mod availability;
 mod certificate;
 mod clients;
 mod config;

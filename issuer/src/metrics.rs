@@ -33,6 +33,7 @@ pub(crate) struct Metrics {
     sampled: Counter,
     sample_failed: Counter,
     waiting: Gauge,
+    away: Gauge,
     standing_changes: Counter,
     requests: Family<RequestLabels, Counter>,
     seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
@@ -73,6 +74,7 @@ impl Metrics {
             sampled: Counter::default(),
             sample_failed: Counter::default(),
             waiting: Gauge::default(),
+            away: Gauge::default(),
             standing_changes: Counter::default(),
             requests: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
@@ -120,6 +122,8 @@ impl Metrics {
             "Items that wait for a signature",
             self.waiting.clone(),
         );
+        let away = "Shards in force whose tokens give no signatures";
+        registry.register("shards_away", away, self.away.clone());
         let waited = "Time that an item waited for its turn";
         registry.register("wait_seconds", waited, self.waited.clone());
         let requests = "HTTP requests answered, by route and status";
@@ -177,8 +181,14 @@ impl Metrics {
         seconds.observe(took.as_secs_f64());
     }
 
-    /// The text of the exposition format, with what a counter cannot know: what waits, what runs out.
-    pub(crate) fn text(&self, waiting: usize, expiries: &[Expiry]) -> Result<String, fmt::Error> {
+    /// The text of the exposition format, with what a counter cannot know: what waits, what is away,
+    /// what runs out.
+    pub(crate) fn text(
+        &self,
+        waiting: usize,
+        away: usize,
+        expiries: &[Expiry],
+    ) -> Result<String, fmt::Error> {
         // What was replaced is gone.
         self.expires.clear();
         for Expiry { what, name, at } in expiries {
@@ -186,7 +196,9 @@ impl Metrics {
             let labels = ExpiryLabels { what, name };
             self.expires.get_or_create(&labels).set(at.0.into());
         }
-        self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        for (gauge, count) in [(&self.waiting, waiting), (&self.away, away)] {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)

@@ -116,6 +116,8 @@ pub struct KeyEntry {
     pub class: KeyClass,
     /// Its state now.
     pub state: KeyState,
+    /// Serial number of its token.
+    pub token: String,
 }
 
 /// How the audit log is.
@@ -297,6 +299,7 @@ impl Engine {
                 public: key.public,
                 class: names::wire_class(key.class),
                 state: names::wire_state(state),
+                token: self.served.serial(key.token).to_owned(),
             })
             .collect())
     }

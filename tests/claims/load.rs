@@ -186,6 +186,48 @@ fn a_client_with_one_request_at_a_time_is_served_while_another_floods_with_batch
 }
 
 #[test]
+fn a_token_that_hangs_is_told_to_who_comes_and_serves_again_by_itself() {
+    let served = Served::slow();
+    let faults = Faults::at(&served.deployment.path("faults"));
+    let one = |seconds: f64| {
+        let calls = Arrivals::Closed { callers: 4 };
+        let mut plan = served.plan("main", Http::One, calls, seconds);
+        (plan.ahead, plan.requests) = (400, Some(400));
+        plan
+    };
+    let before = served.run(&[one(1.0)]).remove(0);
+    assert!(before.credentials > 0 && before.without == 0, "{before:?}");
+
+    // Those who come first wait for the daemon's deadline, and one at a time after them.
+    faults.set("C_Sign * hang\n");
+    let hung = served.run(&[one(8.0)]).remove(0);
+    let names: Vec<_> = hung.answers.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        ["503 issuer-key-unavailable", "503 signing-unavailable"],
+        "{hung:?}"
+    );
+    assert_eq!(hung.with_retry_after, hung.requests, "{hung:?}");
+    let (told, waited) = (
+        hung.answered("503 issuer-key-unavailable"),
+        hung.answered("503 signing-unavailable"),
+    );
+    // Four callers could have waited for 5 s twice each.
+    assert!(waited <= 8 && told > waited, "{hung:?}");
+    // Half of them were told sooner than any signature of this token comes.
+    assert!(
+        hung.refused.p50 < before.served.p50 + 1.0,
+        "{hung:?} {before:?}"
+    );
+
+    faults.set("C_Sign * delay 20\n");
+    let mut again = one(5.0);
+    again.repeats = true;
+    let again = served.run(&[again]).remove(0);
+    assert!(again.credentials > 0 && again.without == 0, "{again:?}");
+}
+
+#[test]
 fn a_worker_killed_under_load_costs_what_was_in_flight_and_each_repeat_gets_the_same_name() {
     let callers = 16;
     let mut served = Served::new();

@@ -209,7 +209,12 @@ impl IssuerClient {
             let mut nobody = None;
             for at in self.candidates(subject) {
                 let site = &self.sites[at];
-                match site.persist(wanted, time, IfNotSent::GiveUp).await {
+                let mut others = self.sites.iter().filter(|other| other.name != site.name);
+                let if_not_sent = match others.any(|other| !other.is_lost()) {
+                    true => IfNotSent::GiveUpLost,
+                    false => IfNotSent::GiveUp,
+                };
+                match site.persist(wanted, time, if_not_sent).await {
                     Ok(reply) => return Ok((site, reply)),
                     Err(failed) if failed.moves_on() => nobody = Some(failed.error),
                     Err(failed) => return Err(failed.into_error(&site.name, wanted)),

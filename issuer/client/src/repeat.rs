@@ -60,7 +60,9 @@ fn of_transport(error: &TransportError) -> (Fate, Again) {
 fn of_problem(problem: &Problem) -> (Fate, Again) {
     match (problem.status.as_u16(), problem.code.as_ref()) {
         (503, "overloaded") => (Fate::NotTaken, Again::Yes),
-        (503, "restored-today" | "no-signing-key") => (Fate::NotTaken, Again::No),
+        (503, "restored-today" | "no-signing-key" | "issuer-key-unavailable") => {
+            (Fate::NotTaken, Again::No)
+        }
         (503, "signing-unavailable") | (409, "request-in-progress") => (Fate::Unknown, Again::Yes),
         // Something between client and issuer speaks.
         (429 | 502 | 503 | 504, "unexpected-reply") => (Fate::Unknown, Again::Yes),
@@ -74,7 +76,8 @@ pub(crate) fn is_out_of_service(error: &IssuerClientError) -> bool {
     match error {
         IssuerClientError::Transport(TransportError::Unreachable { .. }) => true,
         IssuerClientError::Refused(problem) => {
-            problem.code == "restored-today" || problem.code == "no-signing-key"
+            let codes = ["restored-today", "no-signing-key", "issuer-key-unavailable"];
+            codes.contains(&problem.code.as_ref())
         }
         _ => false,
     }
@@ -136,6 +139,7 @@ mod tests {
             (503, "overloaded", (Fate::NotTaken, Again::Yes)),
             (503, "restored-today", (Fate::NotTaken, Again::No)),
             (503, "no-signing-key", (Fate::NotTaken, Again::No)),
+            (503, "issuer-key-unavailable", (Fate::NotTaken, Again::No)),
             (503, "signing-unavailable", (Fate::Unknown, Again::Yes)),
             (409, "request-in-progress", (Fate::Unknown, Again::Yes)),
             (502, "unexpected-reply", (Fate::Unknown, Again::Yes)),

@@ -54,6 +54,9 @@ pub(crate) struct Time {
 pub(crate) enum IfNotSent {
     /// Give up at once: somebody else may be asked.
     GiveUp,
+    /// The same, and somebody else is there: also give up a request that was taken when this issuer
+    /// has no signature for it and is lost. Its sender asks anew, and is served.
+    GiveUpLost,
     /// Try again.
     TryAgain,
 }
@@ -166,7 +169,13 @@ impl Site {
             };
             let (this, again) = judge(&error);
             fate = fate.max(this);
-            let elsewhere = fate == Fate::NotSent && if_not_sent == IfNotSent::GiveUp;
+            let elsewhere = match if_not_sent {
+                IfNotSent::GiveUp => fate == Fate::NotSent,
+                IfNotSent::GiveUpLost => {
+                    fate == Fate::NotSent || (self.is_lost() && has_no_signature(&error))
+                }
+                IfNotSent::TryAgain => false,
+            };
             let pause = pause(attempt, self.draw(), retry_after);
             if again == Again::No
                 || elsewhere
@@ -244,6 +253,10 @@ async fn probe(site: Weak<Site>) {
             return;
         }
     }
+}
+
+fn has_no_signature(error: &IssuerClientError) -> bool {
+    matches!(error, IssuerClientError::Refused(problem) if problem.code == "signing-unavailable")
 }
 
 fn right_type(reply: Reply, expects: &str) -> Result<Reply, (IssuerClientError, Option<Duration>)> {

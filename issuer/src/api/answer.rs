@@ -36,7 +36,9 @@ impl From<IssueRefused> for Refusal {
         let retry_after_s = match refused {
             IssueRefused::Overloaded { retry_after_s }
             | IssueRefused::RestoredToday { retry_after_s, .. } => Some(retry_after_s),
-            IssueRefused::InProgress | IssueRefused::Unavailable => Some(1),
+            IssueRefused::InProgress | IssueRefused::Unavailable | IssueRefused::TokenAway(_) => {
+                Some(1)
+            }
             _ => None,
         };
         Self {
@@ -164,6 +166,7 @@ impl IssueRefused {
             Self::StatusListFull => (503, "The status list is full"),
             Self::KeyNotValid(_) => (503, "The signing key is not in force"),
             Self::Overloaded { .. } => (503, "Too much is waiting"),
+            Self::TokenAway(_) => (503, "The key's token gives no signatures"),
             Self::Unavailable => (503, "No signature can be had"),
         }
     }
@@ -194,6 +197,7 @@ impl IssueRefused {
             Self::StatusListFull => "status-list-full",
             Self::KeyNotValid(_) => "issuer-key-not-valid",
             Self::Overloaded { .. } => "overloaded",
+            Self::TokenAway(_) => "issuer-key-unavailable",
             Self::Unavailable => "signing-unavailable",
         }
     }

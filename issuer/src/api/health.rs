@@ -39,7 +39,7 @@ pub(super) async fn healthz(
     tag = "operation",
     responses(
         (status = 200, description = "The disk takes writes, the daemon answers and serves a key \
-            in force; then a line for each certificate and list, and when it runs out",
+            in force whose token signs; then a line for each certificate and list, and when it runs out",
             body = String, content_type = "text/plain"),
         (status = 403, description = "Not registered", body = ProblemReply,
             content_type = "application/problem+json"),
@@ -77,8 +77,9 @@ pub(super) async fn metrics(
 ) -> Result<Response, Refusal> {
     const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     api.admit(&peer, &["platform", "issuer"])?;
-    let (waiting, expiries) = (api.issuer.waiting(), api.issuer.expiries());
-    let text = api.issuer.metrics().text(waiting, &expiries);
+    let (waiting, away) = (api.issuer.waiting(), api.issuer.away(api.now()));
+    let text = api.issuer.metrics();
+    let text = text.text(waiting, away, &api.issuer.expiries());
     let text = text.map_err(|cause| {
         error!(%cause, "the metrics cannot be written");
         Problem::internal()

@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
 use obol_credential::{Algorithm, Kid, UnixTime};
+use obol_kms_client::KeyInfo;
 use obol_transport::{Bytes, Peer, Problem};
 use tracing::{error, info};
 
@@ -32,21 +33,18 @@ pub(super) async fn keys(
     Extension(peer): Extension<Peer>,
 ) -> Result<Json<KeysReply>, Refusal> {
     api.admit(&peer, &["platform", "issuer"])?;
-    // A daemon that gives no answer serves nothing.
-    let served = api.issuer.kms().keys().await.unwrap_or_else(|cause| {
-        error!(
-            cause = &cause as &dyn std::error::Error,
-            "the daemon did not name its keys"
-        );
-        Vec::new()
-    });
+    let served = api.issuer.served_keys().await;
     let (live, now) = (api.issuer.live(), api.now());
     let signing = live.shards.signing().iter().map(|shard| {
         let certificate = &shard.certificate;
+        let kid = certificate.kid();
+        let is_active = |key: &KeyInfo| {
+            key.spki == certificate.spki() && key.state == obol_kms_client::KeyState::Active
+        };
         let state = match certificate.covers(now) {
-            _ if live.shards.suspended().contains(&certificate.kid()) => KeyState::Suspended,
+            _ if live.shards.suspended().contains(&kid) => KeyState::Suspended,
             false => KeyState::NotInForce,
-            true if served.iter().any(|key| key.spki == certificate.spki()) => KeyState::Available,
+            true if served.iter().any(is_active) && api.issuer.can_sign(kid) => KeyState::Available,
             true => KeyState::Unavailable,
         };
         reply(certificate, KeyUse::Signing, state)

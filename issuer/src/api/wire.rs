@@ -268,9 +268,9 @@ pub(super) enum KeyUse {
 #[derive(Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum KeyState {
-    /// The daemon serves it and its certificate covers now.
+    /// The daemon serves it, its token gives signatures and its certificate covers now.
     Available,
-    /// The daemon does not serve it.
+    /// One of the first two is not so.
     Unavailable,
     /// Its certificate does not cover now.
     NotInForce,

@@ -1,5 +1,7 @@
 //! From what was asked to what was signed.
 
+mod without_tokens;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +11,7 @@ use tracing::error;
 
 use super::{Issuer, Live, unavailable};
 use crate::admission::{Overloaded, Promise, Ticket, Turn};
+use crate::availability::Pass;
 use crate::issuance::{Asked, IssueRefused, Proven, prove};
 use crate::register::{
     Batch, CANDIDATES, CredentialRecord, RequestKey, Reservation, ReserveRefused, Reserved,
@@ -55,6 +58,8 @@ struct Named {
     place: usize,
     kid: Kid,
     claims: Claims,
+    /// Of what was written down for this request; an earlier one's is asked for when it is signed.
+    pass: Option<Pass>,
 }
 
 impl Issuer {
@@ -76,6 +81,10 @@ impl Issuer {
             ),
             None => None,
         };
+        let live = self.live.load_full();
+        if let Some(kid) = self.nobody_signs(&request, &live, now) {
+            return self.answer_without_tokens(&request, kid, &live, now).await;
+        }
         let count = request.items.len();
         let patience = if count == 1 { PATIENCE } else { BATCH_PATIENCE };
         let promise = self
@@ -85,7 +94,6 @@ impl Issuer {
                 self.metrics.shed(count);
                 overloaded(refused)
             })?;
-        let live = self.live.load_full();
         let mut results = vec![Err(IssueRefused::Unavailable); count];
         if count == 1 {
             results[0] = self.issue_one(request, promise, &live, now).await?;
@@ -125,8 +133,9 @@ impl Issuer {
         self.reserve(&request, live, proven, now, &mut results, &mut named)
             .await?;
         let keep = request.key.is_some();
-        for Named { place, kid, claims } in named {
-            results[place] = self.sign(live, kid, claims, keep, now).await;
+        for named in named {
+            let place = named.place;
+            results[place] = self.sign(live, named, keep, now).await;
         }
         Ok(results.swap_remove(0))
     }
@@ -244,8 +253,15 @@ impl Issuer {
     ) -> Result<(), IssueRefused> {
         let mut items = Vec::with_capacity(proven.len());
         for (place, proven) in proven {
-            match reservation(live, place, &proven, now, self.restored.as_ref()) {
-                Ok(reservation) => items.push((place, proven, reservation)),
+            let reservation = reservation(live, place, &proven, now, self.restored.as_ref());
+            let admitted = reservation.and_then(|reservation| {
+                let kid = reservation.kid;
+                let pass = self.availability.enter(kid);
+                let pass = pass.ok_or(IssueRefused::TokenAway(kid))?;
+                Ok((place, proven, reservation, pass))
+            });
+            match admitted {
+                Ok(item) => items.push(item),
                 Err(refused) => results[place] = Err(refused),
             }
         }
@@ -256,22 +272,23 @@ impl Issuer {
             client: request.client.clone(),
             request: request.key,
             quota: request.quota,
-            items: items.iter().map(|(_, _, item)| item.clone()).collect(),
+            items: items.iter().map(|(_, _, item, _)| item.clone()).collect(),
         };
         let reserved = self.register.reserve(batch).await;
         let reserved = reserved.map_err(|cause| refused("reserving status indexes", cause))?;
-        for ((place, proven, item), reserved) in items.iter().zip(reserved) {
+        for ((place, proven, item, pass), reserved) in items.into_iter().zip(reserved) {
             match reserved {
                 Ok(Reserved::New(index)) => named.push(Named {
-                    place: *place,
+                    place,
                     kid: item.kid,
                     claims: proven.claims(now, item.expires_at, item.cti, index),
+                    pass: Some(pass),
                 }),
                 Ok(Reserved::Again(prior)) => {
-                    answer_again(*prior, live, now, *place, results, named);
+                    answer_again(*prior, live, now, place, results, named);
                 }
                 Err(cause) => {
-                    results[*place] = Err(refused("reserving a status index", cause));
+                    results[place] = Err(refused("reserving a status index", cause));
                 }
             }
         }
@@ -288,12 +305,13 @@ impl Issuer {
         now: UnixTime,
         signing: &mut JoinSet<(usize, Issued)>,
     ) {
-        for Named { place, kid, claims } in named {
+        for named in named {
+            let place = named.place;
             let (issuer, live) = (Arc::clone(self), Arc::clone(live));
             let ticket = promise.ticket();
             signing.spawn(async move {
                 let signed = match issuer.turn(ticket).await {
-                    Ok(_turn) => issuer.sign(&live, kid, claims, keep, now).await,
+                    Ok(_turn) => issuer.sign(&live, named, keep, now).await,
                     Err(refused) => Err(refused),
                 };
                 (place, signed)
@@ -301,21 +319,20 @@ impl Issuer {
         }
     }
 
-    async fn sign(
-        &self,
-        live: &Live,
-        kid: Kid,
-        claims: Claims,
-        keep: bool,
-        now: UnixTime,
-    ) -> Issued {
+    async fn sign(&self, live: &Live, named: Named, keep: bool, now: UnixTime) -> Issued {
+        let Named {
+            kid, claims, pass, ..
+        } = named;
         let shard = live.shards.find(kid);
         let shard = shard.ok_or_else(|| IssueRefused::KeyNotValid(kid.to_string()))?;
-        let signed = self
-            .kms
-            .sign_credential(shard.certificate.spki(), &claims)
-            .await
-            .map_err(|cause| unavailable("signing", &cause))?;
+        // It stands in the register, and is signed when it comes again.
+        let pass = pass.or_else(|| self.availability.enter(kid));
+        let pass = pass.filter(Pass::holds).ok_or(IssueRefused::Unavailable)?;
+        let begun = Instant::now();
+        let spki = shard.certificate.spki();
+        let signed = self.kms.sign_credential(spki, &claims).await;
+        pass.ended(begun, &signed);
+        let signed = signed.map_err(|cause| unavailable("signing", &cause))?;
         if is_sampled(claims.cti, live.policy.sample_percent) {
             let checked = shard.vouches_for(signed.credential(), now);
             self.metrics.sampled();
@@ -350,7 +367,12 @@ fn answer_again(
 ) {
     let CredentialRecord { kid, claims, .. } = prior;
     let Some(signature) = prior.signature else {
-        named.push(Named { place, kid, claims });
+        named.push(Named {
+            place,
+            kid,
+            claims,
+            pass: None,
+        });
         return;
     };
     results[place] = assembled(kid, claims, &signature, live, now);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use obol_console::make_private;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::RegisterError;
 
@@ -138,7 +138,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, RegisterError> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
-    let transaction = connection.transaction()?;
+    // Who has read and then writes is not made to wait for another writer, but refused.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let missing = usize::try_from(found)
         .ok()

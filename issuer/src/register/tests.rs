@@ -125,6 +125,26 @@ async fn what_was_reserved_is_there_after_the_register_is_opened_again() {
     );
 }
 
+#[test]
+fn a_register_that_another_process_writes_to_opens_when_it_is_done() {
+    let (folder, register) = register();
+    let path = folder.path().join("issuer.sqlite");
+    let mut other = Connection::open(&path).unwrap();
+    let writing = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate);
+    let writing = writing.unwrap();
+    writing
+        .execute_batch("UPDATE issued SET class = class")
+        .unwrap();
+    std::thread::scope(|scope| {
+        let opening = scope.spawn(|| Register::open(&path).map(drop));
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        assert!(!opening.is_finished(), "it waits");
+        writing.commit().unwrap();
+        opening.join().unwrap().unwrap();
+    });
+    drop(register);
+}
+
 #[tokio::test]
 async fn the_registers_files_are_their_owners_alone() {
     use std::os::unix::fs::PermissionsExt;

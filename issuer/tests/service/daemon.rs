@@ -2,7 +2,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use minicbor::bytes::ByteVec;
 use obol_credential::{Algorithm, Claims, credential_signature_input};
@@ -23,7 +24,38 @@ pub(crate) struct Key {
     spki_der: Vec<u8>,
     signing: SigningKey,
     beside: Option<Box<Key>>,
+    token: Arc<Token>,
 }
+
+/// What is wrong with the token of a key.
+#[derive(Debug, Default)]
+pub(crate) struct Token {
+    /// It is said not to be ready, and its signatures do not come in time.
+    pub(crate) away: AtomicBool,
+    /// It is said to be ready, and its signatures do not come in time.
+    pub(crate) hangs: AtomicBool,
+    /// Requests for signatures that reached it.
+    pub(crate) asked: AtomicU32,
+}
+
+impl Token {
+    pub(crate) fn set(&self, fault: fn(&Self) -> &AtomicBool, on: Fault) {
+        fault(self).store(on == Fault::On, Ordering::SeqCst);
+    }
+
+    pub(crate) fn asked(&self) -> u32 {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    On,
+    Off,
+}
+
+/// The daemon's own deadline, short.
+const REQUEST_DEADLINE: Duration = Duration::from_millis(300);
 
 impl Key {
     pub(crate) fn of(pair: &KeyPair) -> Self {
@@ -32,7 +64,44 @@ impl Key {
             spki_der: pair.subject_public_key_info(),
             signing,
             beside: None,
+            token: Arc::default(),
         }
+    }
+
+    /// Its token, to break it.
+    pub(crate) fn token(&self) -> Arc<Token> {
+        Arc::clone(&self.token)
+    }
+
+    fn serial(&self) -> String {
+        hex(&SpkiId::of(&self.spki_der).0[..8])
+    }
+
+    fn wire_token(&self) -> WireToken {
+        let health = match self.token.away.load(Ordering::SeqCst) {
+            true => TokenHealth::Degraded("gone".to_owned()),
+            false => TokenHealth::Ready,
+        };
+        WireToken {
+            label: "issuer".to_owned(),
+            serial: self.serial(),
+            health,
+            restarts: 0,
+        }
+    }
+
+    /// The key of a request for a signature, and whether its token gives none.
+    fn is_silent(&self, request: &Request) -> bool {
+        let Request::Sign { key, .. } = request else {
+            return false;
+        };
+        let mut own = [Some(self), self.beside.as_deref()].into_iter().flatten();
+        let named = |own: &&Self| SpkiId::of(&own.spki_der).0 == **key;
+        let Some(token) = own.find(named).map(|own| &own.token) else {
+            return false;
+        };
+        token.asked.fetch_add(1, Ordering::SeqCst);
+        token.away.load(Ordering::SeqCst) || token.hangs.load(Ordering::SeqCst)
     }
 
     /// With a second key of the same class.
@@ -47,6 +116,7 @@ impl Key {
             algorithm: Algorithm::Esp384.cose_id(),
             class: KeyClass::Issuer,
             state: KeyState::Active,
+            token: Some(self.serial()),
         }
     }
 
@@ -60,6 +130,7 @@ impl Key {
                     algorithm: Algorithm::Esp256.cose_id(),
                     class: KeyClass::TufOnline,
                     state: KeyState::Active,
+                    token: None,
                 });
                 Answer::Keys(own.chain(online).collect())
             }
@@ -76,9 +147,12 @@ impl Key {
             Request::Sign { key, payload, .. } => {
                 let online = HELD_SEEDS.map(online_key);
                 let named = |online: &&OnlineKey| SpkiId::of(&spki_of(online)).0 == *key;
-                match online.iter().find(named) {
-                    Some(online) => sign_metadata(online, &payload),
-                    None => self.sign(&payload),
+                match (online.iter().find(named), &self.beside) {
+                    (Some(online), _) => sign_metadata(online, &payload),
+                    (_, Some(other)) if SpkiId::of(&other.spki_der).0 == *key => {
+                        other.sign(&payload)
+                    }
+                    _ => self.sign(&payload),
                 }
             }
             // Its log has one leaf, of another client.
@@ -87,12 +161,10 @@ impl Key {
                 reason: format!("leaf {leaf}"),
             },
             Request::Status => Answer::Status {
-                tokens: vec![WireToken {
-                    label: "issuer".to_owned(),
-                    serial: "1".to_owned(),
-                    health: TokenHealth::Ready,
-                    restarts: 0,
-                }],
+                tokens: {
+                    let own = [Some(self), self.beside.as_deref()];
+                    own.into_iter().flatten().map(Self::wire_token).collect()
+                },
                 audit: WireAudit {
                     leaves: 0,
                     signed: 0,
@@ -149,6 +221,10 @@ pub(crate) fn online_ids() -> [String; 4] {
     ONLINE_SEEDS.map(|seed| SpkiId::of(&spki_of(&online_key(seed))).to_string())
 }
 
+fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
+}
+
 fn sign_metadata(key: &OnlineKey, canonical: &[u8]) -> Answer {
     obol_trust::json::Json::parse(canonical, 1 << 20).unwrap();
     let signature: p256::ecdsa::Signature = key.sign(canonical);
@@ -170,14 +246,27 @@ pub(crate) fn serve(path: &Path, key: &Key) -> Gone {
     gone
 }
 
-async fn converse(mut stream: UnixStream, key: Key, gone: Gone) {
-    while let Ok(Some(frame)) = read_frame(&mut stream).await {
+/// Requests are answered as they are done, not in their order.
+async fn converse(stream: UnixStream, key: Key, gone: Gone) {
+    let (mut reader, writer) = stream.into_split();
+    let writer = Arc::new(tokio::sync::Mutex::new(writer));
+    while let Ok(Some(frame)) = read_frame(&mut reader).await {
         if gone.load(Ordering::SeqCst) {
             return;
         }
         let Call { id, request, .. } = decode_frame(&frame).unwrap();
-        let answer = key.answer(request);
-        let reply = Reply { id, answer };
-        write_frame(&mut stream, &reply).await.unwrap();
+        let (key, writer) = (key.clone(), Arc::clone(&writer));
+        tokio::spawn(async move {
+            let answer = if key.is_silent(&request) {
+                tokio::time::sleep(REQUEST_DEADLINE).await;
+                let (code, reason) = (RefusalKind::Timeout, "no signature in time".to_owned());
+                Answer::Refused { code, reason }
+            } else {
+                key.answer(request)
+            };
+            // Who has asked may be gone.
+            let reply = Reply { id, answer };
+            write_frame(&mut *writer.lock().await, &reply).await.ok();
+        });
     }
 }

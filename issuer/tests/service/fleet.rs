@@ -17,15 +17,15 @@ use crate::world::{NOW, Phone, World, fresh_key};
 const NAMES: [&str; 2] = ["north", "south"];
 const SHORT: Duration = Duration::from_secs(2);
 
-struct Fleet {
-    worlds: [World; 2],
+pub(crate) struct Fleet {
+    pub(crate) worlds: [World; 2],
     faults: [Arc<Faults>; 2],
     identity: Identity,
-    client: IssuerClient,
+    pub(crate) client: IssuerClient,
 }
 
 impl Fleet {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let fleet = Self::without(&[]).await;
         assert_eq!(fleet.0.reserved(), [0, 0]);
         fleet.0
@@ -87,7 +87,7 @@ impl Fleet {
     }
 
     /// Subjects that belong to an issuer.
-    fn subjects_of(&self, name: &str) -> impl Iterator<Item = [u8; 16]> {
+    pub(crate) fn subjects_of(&self, name: &str) -> impl Iterator<Item = [u8; 16]> {
         let all = (0..).map(subject);
         let (client, name) = (self.client.clone(), name.to_owned());
         all.filter(move |subject| client.owner(subject) == name)
@@ -104,7 +104,7 @@ fn subject(number: u32) -> [u8; 16] {
     handle
 }
 
-fn ask(subject: [u8; 16], phone: u32) -> Ask {
+pub(crate) fn ask(subject: [u8; 16], phone: u32) -> Ask {
     Ask {
         subject,
         device: None,
@@ -218,7 +218,7 @@ async fn an_issuer_that_cannot_sign_keeps_what_it_took_and_is_passed_over_by_wha
     let fleet = Fleet::new().await;
     let subject = fleet.subjects_of("south").next().unwrap();
     fleet.worlds[1].silence_daemon(true);
-    let (client, asked) = (fleet.client.within(SHORT), ask(subject, 1));
+    let (client, asked) = (&fleet.client, ask(subject, 1));
     let placed = placement(client.sign(fresh_key(), &asked).await);
     assert_eq!(placed.issuer, "south");
     let issued = client.sign(fresh_key(), &ask(subject, 2)).await.unwrap();

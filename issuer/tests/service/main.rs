@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // clippy sees helpers of an integration test as no test
 
+mod away;
 mod crashes;
 mod daemon;
 mod doors;

@@ -43,6 +43,7 @@ pub(crate) struct World {
     access: Arc<CertifiedIssuer<'static, KeyPair>>,
     issuer_key: KeyPair,
     daemon_gone: daemon::Gone,
+    tokens: [Arc<daemon::Token>; 2],
 }
 
 impl World {
@@ -58,16 +59,18 @@ impl World {
     fn of(access: Arc<CertifiedIssuer<'static, KeyPair>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let issuer_key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
-        let daemon_gone = daemon::serve(
-            &folder.path().join("kms.sock"),
-            &daemon::Key::of(&issuer_key),
-        );
+        let second_key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
+        let (first, second) = (daemon::Key::of(&issuer_key), daemon::Key::of(&second_key));
+        let tokens = [first.token(), second.token()];
+        let served = first.beside(second);
+        let daemon_gone = daemon::serve(&folder.path().join("kms.sock"), &served);
         let world = Self {
             folder,
             root: ca(),
             access,
             issuer_key,
             daemon_gone,
+            tokens,
         };
         daemon::serve(
             &world.path("access-kms.sock"),
@@ -77,6 +80,8 @@ impl World {
         world.write("access.pem", &world.access.pem());
         let certificate = issuer_certificate(&world.root, &world.issuer_key, NOW - 86_400);
         world.write("issuer.pem", &certificate);
+        let certificate = issuer_certificate(&world.root, &second_key, NOW - 86_400);
+        world.write("second.pem", &certificate);
         world.identity("issuer-tls", "obol://issuer/main");
         world
     }
@@ -84,6 +89,11 @@ impl World {
     pub(crate) fn stop_daemon(&self) {
         self.daemon_gone.store(true, Ordering::SeqCst);
         std::fs::remove_file(self.path("kms.sock")).unwrap();
+    }
+
+    /// The token of the key of issuer.pem, or of second.pem, each in one of its own.
+    pub(crate) fn token(&self, at: usize) -> &daemon::Token {
+        &self.tokens[at]
     }
 
     pub(crate) fn folder(&self) -> &std::path::Path {

@@ -43,6 +43,8 @@ pub struct KeyInfo {
     pub class: KeyClass,
     /// Its state when the daemon was asked.
     pub state: KeyState,
+    /// Serial number of the token that has it, as in [`Status::tokens`], where the daemon says so.
+    pub token: Option<String>,
 }
 
 /// How the daemon is.
@@ -322,5 +324,6 @@ fn key_info(key: WireKey) -> Result<KeyInfo, KmsError> {
         algorithm,
         class: key.class,
         state: key.state,
+        token: key.token,
     })
 }

@@ -146,6 +146,9 @@ pub struct WireKey {
     /// Its state in the registry.
     #[n(3)]
     pub state: KeyState,
+    /// Serial number of the token that has it; an older daemon does not say.
+    #[n(4)]
+    pub token: Option<String>,
 }
 
 /// A token on the wire.
@@ -411,6 +414,7 @@ mod tests {
             algorithm: -51,
             class: KeyClass::Issuer,
             state: KeyState::PendingDestruction,
+            token: Some("0".repeat(16)),
         };
         let answer = Answer::Keys(vec![key; KEYS_MAX]);
         assert!(minicbor::to_vec(answer).unwrap().len() <= FRAME_MAX);

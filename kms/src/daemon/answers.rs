@@ -31,6 +31,7 @@ fn wire_key(key: &KeyEntry) -> WireKey {
         algorithm: key.public.curve().algorithm().cose_id(),
         class: key.class,
         state: key.state,
+        token: Some(key.token.clone()),
     }
 }
 

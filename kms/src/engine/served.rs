@@ -105,6 +105,11 @@ impl Served {
         })
     }
 
+    /// Serial number of one of the engine's tokens.
+    pub(super) fn serial(&self, token: usize) -> &str {
+        &self.serials[token]
+    }
+
     fn token_of(&self, serial: &str) -> Option<usize> {
         self.serials.iter().position(|known| known == serial)
     }
