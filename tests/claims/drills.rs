@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -19,13 +19,18 @@ use crate::{
 const STAND_IN: &str = include_str!("drills.sh");
 
 /// In the order of the alphabet.
-const SETTINGS: [&str; 18] = [
+const SETTINGS: [&str; 26] = [
     "AT",
     "BACKUP",
     "CERTIFICATE",
     "HSM",
+    "LOST_ONE",
+    "LOST_TWO",
+    "NEXT",
     "NORTH",
     "NORTH_ISSUER",
+    "NORTH_KMS",
+    "NORTH_LIB",
     "OFFICE",
     "PLATFORM",
     "PRIVATE_KEY",
@@ -34,10 +39,13 @@ const SETTINGS: [&str; 18] = [
     "SOUTH",
     "SOUTH_ISSUER",
     "SOUTH_KEYS",
+    "SOUTH_KMS",
+    "SOUTH_LIB",
     "SOUTH_REGISTER",
     "SPARE",
     "THIEF",
     "TRUST",
+    "UNITS",
 ];
 
 fn page() -> String {
@@ -54,10 +62,9 @@ struct Machine {
 
 impl Machine {
     fn new() -> Self {
-        let mut nodes = Nodes::prepared();
+        let nodes = Nodes::prepared();
         let folder = nodes.stage.world.folder().to_owned();
         let at = |name: &str| folder.join(name).to_str().unwrap().to_owned();
-        nodes.stage.world.start_kms().unwrap();
         for spare in ["spare", "reserve"] {
             let certificate = format!("south/{spare}.pem");
             nodes.make_key(spare, &certificate);
@@ -69,7 +76,7 @@ impl Machine {
                 nodes.stage.write(config, &text);
             }
         }
-        for name in ["run", "bin", "backup"] {
+        for name in ["run", "bin", "backup", "units"] {
             fs::create_dir(folder.join(name)).unwrap();
         }
         let url = |port: u16| format!("https://localhost:{port}");
@@ -92,6 +99,14 @@ impl Machine {
             ("BACKUP", at("backup")),
             ("OFFICE", at("people")),
             ("THIEF", String::new()),
+            ("LOST_ONE", String::new()),
+            ("LOST_TWO", String::new()),
+            ("NORTH_LIB", at("lib/north")),
+            ("SOUTH_LIB", at("lib/south")),
+            ("NORTH_KMS", at("kms.toml")),
+            ("SOUTH_KMS", at("kms-south.toml")),
+            ("UNITS", at("units")),
+            ("NEXT", "later".to_owned()),
         ]);
         assert!(settings.keys().eq(SETTINGS.iter()));
         let mut machine = Self {
@@ -108,8 +123,15 @@ impl Machine {
         let bin = folder.join("bin");
         let built = std::env::current_exe().unwrap();
         let built = built.parent().unwrap().parent().unwrap().to_owned();
-        for name in ["obol-kms", "obol-issuer", "obol-platform", "obol-wallet"] {
-            std::os::unix::fs::symlink(built.join(name), bin.join(name)).unwrap();
+        for name in ["obol-kms", "obol-platform", "obol-wallet"] {
+            symlink(built.join(name), bin.join(name)).unwrap();
+        }
+        for node in ["north", "south"] {
+            let lib = folder.join("lib").join(node);
+            for release in ["first", "later"] {
+                install(&built, &lib.join(release));
+            }
+            symlink("first", lib.join("current")).unwrap();
         }
         for name in ["at", "systemctl", "hsm"] {
             let text = format!("#!/bin/sh\nexec bash '{}' {name} \"$@\"\n", drill(folder));
@@ -157,6 +179,24 @@ fn drill(folder: &Path) -> String {
     folder.join("bin/drills.sh").display().to_string()
 }
 
+/// A release as its tarball unpacks, as far as a node needs it.
+fn install(built: &Path, release: &Path) {
+    let (bin, units) = (release.join("bin"), release.join("deploy/systemd"));
+    for folder in [&bin, &units] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    for name in ["obol-kms", "obol-issuer"] {
+        // A file of its own: what a process was started from is seen by its name.
+        if fs::hard_link(built.join(name), bin.join(name)).is_err() {
+            fs::copy(built.join(name), bin.join(name)).unwrap();
+        }
+    }
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/systemd");
+    for name in ["obol-issuer.service", "obol-kms@.service"] {
+        fs::copy(shipped.join(name), units.join(name)).unwrap();
+    }
+}
+
 fn executable(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
@@ -177,8 +217,8 @@ fn token_folder(folder: &Path) -> PathBuf {
 fn every_command_of_the_issuers_drills_works_in_its_order() {
     let mut machine = Machine::new();
     machine.follow(
-        "at south systemctl start obol-kms@issuer\nat north systemctl start obol-issuer\n\
-         at south systemctl start obol-issuer\n",
+        "for node in north south; do\nat $node systemctl start obol-kms@issuer\n\
+         at $node systemctl start obol-issuer\ndone\n",
     );
     let platform = machine
         .nodes
@@ -190,6 +230,14 @@ fn every_command_of_the_issuers_drills_works_in_its_order() {
     // What the suspected key signed, and is still good for a day.
     let thief = machine.nodes.stage.rider("thief");
     machine.settings.insert("THIEF", account(&thief));
+    let lost = ["LOST_ONE", "LOST_TWO"].map(|name| {
+        let rider = machine
+            .nodes
+            .stage
+            .rider(&name.to_lowercase().replace('_', "-"));
+        machine.settings.insert(name, account(&rider));
+        rider
+    });
     let mut probe = "#!/bin/sh\nset -eu\n".to_owned();
     for rider in &riders {
         let dir = rider.folder().display();
@@ -203,14 +251,16 @@ fn every_command_of_the_issuers_drills_works_in_its_order() {
         .collect();
 
     let steps = blocks(&page(), "sh");
-    assert!(steps.len() > 8, "{} blocks", steps.len());
+    assert!(steps.len() > 12, "{} blocks", steps.len());
     // What has been run is said on standard error when a step fails.
     let told = machine.follow(&format!("set -x\n{}", steps.concat()));
     assert!(told.contains("restoration 1"), "{told}");
     assert!(told.contains("version "), "{told}");
 
     // Whoever is revoked gets nothing; everybody else rides on, by either issuer.
-    assert_ne!(thief.run(&["refresh"]).unwrap().code, 0);
+    for revoked in lost.iter().chain([&thief]) {
+        assert_ne!(revoked.run(&["refresh"]).unwrap().code, 0);
+    }
     bus.sync().unwrap();
     let old = obol_kid(&folder.join("south/issuer.pem"));
     let mut blocked = 0;

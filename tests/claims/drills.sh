@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Stands in for ssh, systemctl and the vendor's tool of two nodes on one machine. Its first word says
-# which it is: at NODE COMMAND…, systemctl VERB… UNIT, hsm remove|insert.
+# which it is: at NODE COMMAND…, systemctl VERB… UNIT, hsm remove|insert. A node's programs are those of
+# its current release.
 set -eu
 
 name() { case $1 in obol-issuer) echo obol-issuer ;; obol-kms@issuer) echo obol-kms ;; *) exit 2 ;; esac; }
@@ -16,7 +17,7 @@ config() {
 start() {
     : > "run/$NODE-$1.out"
     # It ends with the test, even when that fails: its standard input closes.
-    "$1" serve --config "$(config "$1")" --until-stdin-closes \
+    "lib/$NODE/current/bin/$1" serve --config "$(config "$1")" --until-stdin-closes \
         < "$HOLD" > "run/$NODE-$1.out" 2>> "logs/$NODE-$1.log" &
     echo $! > "run/$NODE-$1.pid"
     until grep -q '^ready ' "run/$NODE-$1.out"; do
@@ -31,16 +32,19 @@ word=$1
 shift
 case $word in
 at)
-    export NODE=$1
+    export NODE=$1 PATH=$PWD/lib/$1/current/bin:$PATH
     shift
     exec "$@"
     ;;
 systemctl)
+    [ "$1" != daemon-reload ] || exit 0
     unit=$(name "${!#}")
     pid() { cat "run/$NODE-$unit.pid"; }
     case "$1 ${2-}" in
     "start "*) start "$unit" ;;
     "stop "*) kill "$(pid)" && ended "$(pid)" ;;
+    "restart "*) kill "$(pid)" && ended "$(pid)" && start "$unit" ;;
+    "show --property=MainPID") pid ;;
     "reload "*) kill -HUP "$(pid)" ;;
     "kill --signal=KILL") kill -KILL "$(pid)" && ended "$(pid)" ;;
     *) echo "no such command here: $*" >&2 && exit 2 ;;
