@@ -337,17 +337,20 @@ fn revocations(world: &mut World, steps: &mut Steps, ada: &Passenger) -> Result<
             Ok((rider_of_another_shard(w, &shard)?, shard))
         },
     )?;
-    let took = steps.step(
+    let (took, told) = steps.step(
         "Ada's shard is blocked, and bus-2 refuses her: KEY_SUSPENDED",
         world,
         |w| {
             let bus = w.terminal("bus-2");
             let before = (Instant::now(), bus.sync_version()?);
-            w.suspend_key(&shard)?;
-            bus.refuses_within(|| ada.show("blocked.png"), "KEY_SUSPENDED", before)
+            let told = w.suspend_key(&shard)?;
+            let took = bus.refuses_within(|| ada.show("blocked.png"), "KEY_SUSPENDED", before)?;
+            Ok((took, told))
         },
     )?;
     tell_how_long(steps, took);
+    told.lines()
+        .for_each(|line| steps.say(&format!("     {line}")));
     let words = steps.step("the bus tells her what to do", world, |w| {
         let bus = w.terminal("bus-2");
         let say = |language| bus.explain("KEY_SUSPENDED", language);

@@ -175,6 +175,11 @@ fn a_rider_and_a_shard_are_refused_seconds_after_the_command_and_others_ride() {
             "Ada's shard is blocked, and bus-2 refuses her: KEY_SUSPENDED",
             measured,
         ),
+        // The platform marks wallets, the bus says what to do, and the phone renews.
+        (
+            "Ada's shard is blocked, and bus-2 refuses her: KEY_SUSPENDED",
+            " wallets\n",
+        ),
         ("the bus tells her what to do", "Open the app while online"),
         ("the bus tells her what to do", "请联网打开应用"),
     ] {
@@ -185,6 +190,12 @@ fn a_rider_and_a_shard_are_refused_seconds_after_the_command_and_others_ride() {
         let after = after.split("  ok ").next().unwrap();
         assert!(after.contains(what), "{step}: {after}");
     }
+    let marked = stderr.split("to renew  ").nth(1).unwrap();
+    let marked: u32 = marked.split(' ').next().unwrap().parse().unwrap();
+    assert!(marked > 0, "{stderr}");
+    let renewed = "Ada's phone is online: a credential of the other shard, and she rides";
+    let ok = stderr.lines().find(|line| line.contains(renewed)).unwrap();
+    assert!(ok.starts_with("  ok "), "{ok}");
     // What terminals believe was signed by officers' keys and by those of the online token.
     let path = |name: &str| folder.path().join(name);
     for name in [
@@ -201,6 +212,59 @@ fn a_rider_and_a_shard_are_refused_seconds_after_the_command_and_others_ride() {
     assert_eq!(suspended.lines().count(), 1, "{suspended}");
     assert!(!path("bus-1/trust-bundle.cbor").exists());
     assert!(!path("bus-1/fare-pack.cbor").exists());
+    plans_are_held_against_what_the_buses_told(folder.path());
+}
+
+/// The platform writes down how long its terminals heard nothing, and `obol-kms` reads it.
+fn plans_are_held_against_what_the_buses_told(folder: &Path) {
+    let run = |program: &str, arguments: &[&str]| {
+        let program = binary(program);
+        let mut command = Command::new(program);
+        let output = command
+            .args(arguments)
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let (code, stderr) = (output.status.code().unwrap(), text(output.stderr));
+        (code, text(output.stdout), stderr)
+    };
+    let (code, fleet, stderr) = run("obol-platform", &["fleet", "--config", "platform.toml"]);
+    assert_eq!((code, &*stderr), (0, ""), "{fleet}");
+    fs::write(folder.join("fleet.toml"), &fleet).unwrap();
+    let recorded = fleet.split("recorded = ").nth(1).unwrap();
+    let recorded = recorded.lines().next().unwrap();
+    let simulate = |activated_after: &str| {
+        let moment = |after: &str| {
+            let then = format!("{recorded} + {after}");
+            let format = ["-u", "-d", &then, "+%Y-%m-%dT%H:%M:%SZ"];
+            let date = Command::new("date").args(format).output().unwrap();
+            String::from_utf8(date.stdout).unwrap()
+        };
+        let plan = format!(
+            "schema = 1\nbegins = {recorded}\nends = {}\
+             lives = {{ credential = '48h', certificate = '90d' }}\n\
+             [[keys]]\nspki = '{}'\nclass = 'issuer'\npublished = {recorded}\n\
+             activated = {}",
+            moment("50 days"),
+            "11".repeat(32),
+            moment(activated_after)
+        );
+        fs::write(folder.join("plan.toml"), plan).unwrap();
+        run(
+            "obol-kms",
+            &["rotation", "simulate", "plan.toml", "--fleet", "fleet.toml"],
+        )
+    };
+    // A key that signs in the second in which it is published meets buses that cannot know it.
+    let (code, stranded, stderr) = simulate("0 days");
+    assert_eq!(code, 1, "{stderr}");
+    for bus in ["bus-1", "bus-2"] {
+        assert!(stranded.contains(bus), "{stranded}");
+    }
+    let (code, held, stderr) = simulate("1 day");
+    assert_eq!(code, 0, "{held}{stderr}");
+    assert!(held.contains("strands none of 2 terminals"), "{held}");
 }
 
 #[test]

@@ -102,11 +102,12 @@ impl World {
     ///
     /// # Errors
     /// What `obol-platform` has said.
-    pub fn suspend_key(&self, kid: &str) -> Result<(), WorldError> {
+    pub fn suspend_key(&self, kid: &str) -> Result<String, WorldError> {
         let command = ["suspend-key", "--config", "platform.toml"];
         let which = ["--kid", kid, "--reason", "the depot was broken into"];
         let platform = self.tool("obol-platform");
-        platform.succeed(&[&command[..], &which].concat()).map(drop)
+        let ran = platform.succeed(&[&command[..], &which].concat())?;
+        Ok(ran.stdout)
     }
 
     fn draft_trust(&self) -> Result<(), WorldError> {

@@ -6,10 +6,10 @@ use proptest::prelude::*;
 
 use crate::repository::*;
 
-type Read = fn(&Json) -> Result<(), FormError>;
+pub(crate) type Read = fn(&Json) -> Result<(), FormError>;
 
 /// Each role's signed part and its reader.
-fn roles() -> Vec<(&'static str, Json, Read)> {
+pub(crate) fn roles() -> Vec<(&'static str, Json, Read)> {
     let repository = Repository::new();
     let mut targets = repository.targets["targets"].clone();
     targets.targets.clear();
@@ -31,7 +31,7 @@ fn roles() -> Vec<(&'static str, Json, Read)> {
 }
 
 /// Paths to every member of an object below `json`.
-fn members(json: &Json, path: &[String], found: &mut Vec<Vec<String>>) {
+pub(crate) fn members(json: &Json, path: &[String], found: &mut Vec<Vec<String>>) {
     match json {
         Json::Object(inside) => {
             for (name, value) in inside {
@@ -50,7 +50,7 @@ fn members(json: &Json, path: &[String], found: &mut Vec<Vec<String>>) {
 }
 
 /// `json` with the member at `path` replaced, or taken out.
-fn with(json: &Json, path: &[String], value: Option<&Json>) -> Json {
+pub(crate) fn with(json: &Json, path: &[String], value: Option<&Json>) -> Json {
     let (first, rest) = path.split_first().unwrap();
     let mut changed = json.clone();
     match &mut changed {
@@ -326,28 +326,32 @@ fn nesting_and_counts_have_bounds() {
 
 #[test]
 fn what_is_no_strict_json_is_refused() {
-    for text in [
-        "",
-        " ",
-        "{",
-        "{}{}",
-        "{} x",
-        "1.0",
-        "1e3",
-        "-0",
-        "9223372036854775808",
-        "nul",
-        "'a'",
-        "[1,]",
-        "{\"a\":1,}",
-        "\u{feff}{}",
-        "\"\\ud800\"",
-        "\"\n\"",
+    let float = "expected JSON with whole numbers";
+    for (text, expected) in [
+        ("", "EOF while parsing a value"),
+        (" ", "EOF while parsing a value"),
+        ("{", "EOF while parsing an object"),
+        ("{}{}", "trailing characters"),
+        ("{} x", "trailing characters"),
+        ("1.0", float),
+        ("1e3", float),
+        ("-0", float),
+        ("9223372036854775808", "a number beyond 64 bits"),
+        ("nul", "EOF while parsing a value"),
+        ("'a'", "expected value"),
+        ("[1,]", "trailing comma"),
+        ("{\"a\":1,}", "trailing comma"),
+        ("\u{feff}{}", "expected value"),
+        ("\"\\ud800\"", "unexpected end of hex escape"),
+        ("\"\n\"", "control character (\\u0000-\\u001F)"),
     ] {
-        let read = Json::parse(text.as_bytes(), 1 << 20);
-        assert!(read.is_err(), "{text:?} is {read:?}");
+        let error = Json::parse(text.as_bytes(), 1 << 20).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains(expected), "{text:?}: {error}");
     }
-    assert!(Json::parse(b"\"\xff\"", 1 << 20).is_err());
+    let error = Json::parse(b"\"\xff\"", 1 << 20).unwrap_err();
+    let expected = "invalid unicode code point at line 1 column 2";
+    assert_eq!(error.to_string(), expected);
 }
 
 #[test]

@@ -5,4 +5,5 @@
 mod attacks;
 mod forms;
 mod repository;
+mod told;
 mod workflow;

@@ -274,6 +274,12 @@ fn a_clock_at_1970_does_not_bring_to_life_what_has_ended() {
 fn a_clock_at_2100_takes_nothing() {
     let repository = Repository::new();
     let mut medium = Medium::new(&repository);
-    let refused = medium.update_at(&repository, UnixTime(4_102_444_800));
-    assert!(matches!(refused, Err(Refused::Expired { .. })));
+    let year_2100 = UnixTime(4_102_444_800);
+    let refused = medium.update_at(&repository, year_2100).unwrap_err();
+    let expected = Refused::Expired {
+        file: "root.json".to_owned(),
+        expires: repository.root.head.expires,
+        now: year_2100,
+    };
+    assert_eq!(refused, expected);
 }
