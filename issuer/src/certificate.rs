@@ -65,7 +65,7 @@ impl IssuerCertificate {
         })
     }
 
-    fn from_pem(bytes: &[u8]) -> Result<Self, &'static str> {
+    pub(crate) fn from_pem(bytes: &[u8]) -> Result<Self, &'static str> {
         let (rest, pem) = parse_x509_pem(bytes).map_err(|_| "not PEM")?;
         if pem.label != "CERTIFICATE" {
             return Err("the PEM block is no certificate");
@@ -201,15 +201,15 @@ fn seconds(time: ASN1Time) -> Result<UnixTime, &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use rcgen::{CertificateParams, CustomExtension, KeyPair, PKCS_ED25519};
     use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PublicKeyData};
 
     /// DER of `SEQUENCE { UTF8String "x", INTEGER 4294967295 }`: every class.
-    const EVERY_CLASS: &[u8] = b"\x30\x0a\x0c\x01x\x02\x05\x00\xff\xff\xff\xff";
+    pub(crate) const EVERY_CLASS: &[u8] = b"\x30\x0a\x0c\x01x\x02\x05\x00\xff\xff\xff\xff";
 
-    fn certificate(key: &KeyPair, scopes: &[&[u8]]) -> Vec<u8> {
+    pub(crate) fn certificate(key: &KeyPair, scopes: &[&[u8]]) -> Vec<u8> {
         let mut params = CertificateParams::default();
         params.not_before = time::OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
         params.not_after = time::OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();

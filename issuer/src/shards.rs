@@ -141,3 +141,108 @@ fn weight(kid: Kid, subject: Handle) -> [u8; 32] {
         .finalize()
         .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::tests::{EVERY_CLASS, certificate};
+    use obol_credential::{Claims, Cti, DeviceKey, FareTerms};
+    use obol_credential::{assemble_credential, credential_signature_input};
+    use p384::ecdsa::signature::Signer;
+    use p384::ecdsa::{Signature, SigningKey};
+    use p384::pkcs8::DecodePrivateKey;
+    use rcgen::{KeyPair, PKCS_ECDSA_P384_SHA384};
+
+    const NOW: UnixTime = UnixTime(1_750_000_000);
+
+    fn key() -> KeyPair {
+        KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap()
+    }
+
+    fn shard(key: &KeyPair) -> Shard {
+        let pem = certificate(key, &[EVERY_CLASS]);
+        Shard::new(IssuerCertificate::from_pem(&pem).unwrap()).unwrap()
+    }
+
+    fn owner(shards: &Shards, subject: u32) -> Option<Kid> {
+        let mut handle = [7; 16];
+        handle[..4].copy_from_slice(&subject.to_be_bytes());
+        let shard = shards.of_subject(Handle(handle), NOW, None)?;
+        Some(shard.certificate.kid())
+    }
+
+    #[test]
+    fn a_shard_that_goes_moves_only_its_own_subjects_and_blocking_it_does_the_same() {
+        let all: Vec<_> = (0..4).map(|_| shard(&key())).collect();
+        let gone = all[3].certificate.kid();
+        let four = Shards::new(all.clone(), Vec::new());
+        let three = Shards::new(all[..3].to_vec(), Vec::new());
+        let blocked = four.suspending(BTreeSet::from([gone]));
+        let mut moved = 0;
+        for subject in 0..1000 {
+            let (before, after) = (owner(&four, subject), owner(&three, subject));
+            assert_eq!(owner(&blocked, subject), after);
+            if before == Some(gone) {
+                moved += 1;
+            } else {
+                assert_eq!(before, after);
+            }
+        }
+        // A quarter, give or take what chance permits.
+        assert!((150..350).contains(&moved), "{moved}");
+        assert_eq!(owner(&Shards::new(Vec::new(), Vec::new()), 1), None);
+    }
+
+    fn credential(key: &KeyPair, kid: Kid, expires_at: UnixTime) -> Vec<u8> {
+        let generator = p256::ecdsa::SigningKey::from_slice(&[1; 32]).unwrap();
+        let point = generator.verifying_key().to_sec1_point(true);
+        let claims = Claims {
+            expires_at,
+            issued_at: NOW,
+            cti: Cti([1; 8]),
+            device_key: DeviceKey::from_sec1(point.as_bytes().try_into().unwrap()).unwrap(),
+            fare: FareTerms {
+                class: 1,
+                cap_minor: 1000,
+                window_s: 30,
+                status_index: 5,
+                flags: 0,
+            },
+        };
+        let claims = claims.encode();
+        let algorithm = obol_credential::Algorithm::Esp384;
+        let input = credential_signature_input(algorithm, kid, &claims).unwrap();
+        let signing = SigningKey::from_pkcs8_der(&key.serialize_der()).unwrap();
+        let signature: Signature = signing.sign(&input);
+        let bytes = assemble_credential(algorithm, kid, &claims, &signature.to_bytes());
+        bytes.unwrap().to_vec()
+    }
+
+    #[test]
+    fn a_sample_fails_for_what_a_terminal_would_refuse_and_for_nothing_else() {
+        let key = key();
+        let shard = shard(&key);
+        let kid = shard.certificate.kid();
+        let end = NOW.plus(86_400);
+        let good = credential(&key, kid, end);
+        shard.vouches_for(&good, NOW).unwrap();
+        let other = self::key();
+        for (what, bytes, at) in [
+            ("another key signed it", credential(&other, kid, end), NOW),
+            (
+                "it names another key",
+                credential(&key, Kid([0; 4]), end),
+                NOW,
+            ),
+            ("it is over", good.clone(), end),
+            ("it was cut", good[..good.len() - 1].to_vec(), NOW),
+        ] {
+            assert!(shard.vouches_for(&bytes, at).is_err(), "{what}");
+        }
+        for at in 0..good.len() {
+            let mut bent = good.clone();
+            bent[at] ^= 1;
+            assert!(shard.vouches_for(&bent, NOW).is_err(), "byte {at}");
+        }
+    }
+}

@@ -502,3 +502,22 @@ fn refused(act: &str, cause: ReserveRefused) -> IssueRefused {
         ReserveRefused::Register(cause) => unavailable(act, &cause),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_hundred_credentials_as_many_are_sampled_as_the_configuration_says() {
+        let sampled = |percent| {
+            let names = (0..=u16::MAX).map(|name| {
+                let [a, b] = name.to_be_bytes();
+                Cti([a, b, 9, 9, 9, 9, 9, 9])
+            });
+            names.filter(|cti| is_sampled(*cti, percent)).count()
+        };
+        let all = usize::from(u16::MAX) + 1;
+        assert_eq!((sampled(0), sampled(100)), (0, all));
+        assert_eq!(sampled(1), all.div_ceil(100));
+    }
+}

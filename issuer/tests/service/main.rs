@@ -18,6 +18,7 @@ mod proofs;
 mod publishing;
 mod raw;
 mod repeats;
+mod slow_two;
 mod standing;
 mod store;
 mod succession;
