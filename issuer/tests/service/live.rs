@@ -119,3 +119,40 @@ async fn sighup_takes_another_certificate_and_other_templates_while_open_connect
     assert_eq!(cap(3).await, 900);
     assert_eq!(ask(&mut before, "/healthz").await, ok);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_takes_the_list_of_another_issuer_and_closes_the_connections_that_it_names() {
+    let (world, platform) = world_and_platform();
+    let second = world.identity("second", "obol://platform/second");
+    let clients = [
+        ("obol://platform/main", &platform),
+        ("obol://platform/second", &second),
+    ];
+    world.write_config(&clients);
+    world.write_list(1, &[]);
+    let config = std::fs::read_to_string(world.path("issuer.toml")).unwrap();
+    world.write("issuer.toml", &config.replace("# crl =", "crl ="));
+    let service = Service::start(&world);
+    let base = service.caller(&world, &platform).base;
+    let connect = async |name: &str| {
+        let leaf = leaf(&world, name);
+        Raw::connect(&world, &base, Some(&leaf), "http/1.1").await
+    };
+    let (mut stays, mut goes) = (connect("platform").await, connect("second").await);
+    let ok = Some("HTTP/1.1 200 OK".to_owned());
+    for raw in [&mut stays, &mut goes] {
+        assert_eq!(ask(raw, "/healthz").await, ok);
+    }
+    world.write_list(2, &["second"]);
+    service.signal("-HUP");
+    logged(&world, "the configuration was read again").await;
+    let begun = Instant::now();
+    while ask(&mut goes, "/healthz").await.is_some() {
+        assert!(begun.elapsed() < CLOSED_WITHIN, "still open");
+        assert_eq!(ask(&mut stays, "/healthz").await, ok);
+    }
+    assert_eq!(ask(&mut stays, "/healthz").await, ok);
+    let again = connect("second").await;
+    let alert = again.alert().await;
+    assert_eq!(alert, rustls::AlertDescription::CertificateRevoked);
+}

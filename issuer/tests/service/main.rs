@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // clippy sees helpers of an integration test as no test
 
 mod away;
+mod calls;
 mod crashes;
 mod daemon;
 mod doors;

@@ -19,8 +19,9 @@ use obol_transport::{
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature, SigningKey};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer,
-    CustomExtension, DnType, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams,
+    CertificateSigningRequestParams, CertifiedIssuer, CustomExtension, DnType, IsCa, KeyIdMethod,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384, RevokedCertParams, SerialNumber,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -174,6 +175,32 @@ impl World {
         let again = format!("{name}-again.pem");
         self.write(&again, &certificate);
         Identity::load(&self.path(&again), &key).unwrap()
+    }
+
+    /// The access CA's revocation list, which names these identities.
+    pub(crate) fn write_list(&self, number: u64, revoked: &[&str]) {
+        let now = time::OffsetDateTime::now_utc();
+        let entry = |name: &&str| {
+            let pem = std::fs::read(self.path(&format!("{name}.pem"))).unwrap();
+            let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
+            let serial = pem.parse_x509().unwrap().raw_serial().to_vec();
+            RevokedCertParams {
+                serial_number: SerialNumber::from_slice(&serial),
+                revocation_time: now,
+                reason_code: None,
+                invalidity_date: None,
+            }
+        };
+        let list = CertificateRevocationListParams {
+            this_update: now,
+            next_update: now + time::Duration::days(1),
+            crl_number: SerialNumber::from(number),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let pem = list.signed_by(&self.access).unwrap().pem().unwrap();
+        self.write("access.crl.pem", &pem);
     }
 
     /// Of an access CA of the caller's.
