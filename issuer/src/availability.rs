@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use obol_credential::Kid;
 use obol_kms_client::wire::{RefusalKind, TokenHealth};
 use obol_kms_client::{KeyInfo, KmsClient, KmsError, Status};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
@@ -25,9 +26,20 @@ const LOOKS_OF_KEYS: u32 = 20;
 /// next ones so often.
 const TRY_EVERY: Duration = Duration::from_millis(500);
 
-/// What is known; it is kept up by [`watch`].
+/// What is known; it is kept up by [`keep_up`].
 #[derive(Debug, Default)]
-pub(crate) struct Availability(Mutex<State>);
+pub(crate) struct Availability {
+    state: Mutex<State>,
+    silence: watch::Sender<Silence>,
+}
+
+/// Whether the daemon has said nothing for so long that nobody waits for it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Silence {
+    #[default]
+    None,
+    Fallen,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -149,18 +161,43 @@ impl Availability {
                 failing.ready = failing.ready.saturating_add(1);
             }
         }
+        drop(state);
+        self.note_silence();
     }
 
-    fn hear_nothing(&self) {
+    fn hear_nothing(&self, how: Nothing) {
         let mut state = self.lock();
-        state.silent = state.silent.saturating_add(1);
-        if state.silent == LOOKS {
-            warn!("the key management daemon does not answer: no key signs");
+        state.silent = state.silent.saturating_add(match how {
+            Nothing::AtOnce => 1,
+            // Some more than one look's time has gone by.
+            Nothing::InTime => 2,
+        });
+        drop(state);
+        self.note_silence();
+    }
+
+    fn note_silence(&self) {
+        let silence = match self.lock().silent >= LOOKS {
+            true => Silence::Fallen,
+            false => Silence::None,
+        };
+        if self.silence.send_replace(silence) != silence {
+            match silence {
+                Silence::Fallen => warn!("the key management daemon is silent: no key signs"),
+                Silence::None => info!("the key management daemon answers again"),
+            }
         }
     }
 
+    /// Ends when the daemon is silent: what was asked of it is not waited for any longer.
+    pub(crate) async fn silence(&self) {
+        let mut silence = self.silence.subscribe();
+        let fallen = silence.wait_for(|silence| *silence == Silence::Fallen);
+        fallen.await.map(drop).expect("this holds the sender");
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -248,6 +285,13 @@ fn gave_none(error: &KmsError) -> bool {
     }
 }
 
+/// How a look ended without an answer.
+#[derive(Debug, Clone, Copy)]
+enum Nothing {
+    AtOnce,
+    InTime,
+}
+
 /// Whether the token of a key is ready, by what the daemon says: any, where it does not say which.
 pub(crate) fn is_ready(key: &KeyInfo, status: &Status) -> bool {
     let mut tokens = status.tokens.iter();
@@ -284,12 +328,14 @@ async fn look_once(
 
 /// Asks the daemon again and again, over a connection of its own: one that is full of requests says
 /// nothing about tokens.
-pub(crate) fn watch(kms: KmsClient, availability: Arc<Availability>) -> Watch {
+pub(crate) fn keep_up(kms: KmsClient, availability: Arc<Availability>) -> Watch {
     Watch(tokio::spawn(async move {
         for number in 0.. {
             let look = look_once(&kms, &availability, number);
-            if !matches!(timeout(LOOK_WITHIN, look).await, Ok(Ok(()))) {
-                availability.hear_nothing();
+            match timeout(LOOK_WITHIN, look).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => availability.hear_nothing(Nothing::AtOnce),
+                Err(_) => availability.hear_nothing(Nothing::InTime),
             }
             sleep(LOOK_EVERY).await;
         }
@@ -369,9 +415,12 @@ mod tests {
     #[test]
     fn a_daemon_that_says_nothing_three_times_has_no_key_until_it_speaks() {
         let (availability, kids) = with_keys();
-        (0..2).for_each(|_| availability.hear_nothing());
+        (0..2).for_each(|_| availability.hear_nothing(Nothing::AtOnce));
         assert_eq!(has(&availability, kids), [true; 3]);
-        availability.hear_nothing();
+        availability.hear_nothing(Nothing::AtOnce);
+        assert_eq!(has(&availability, kids), [false; 3]);
+        availability.hear_status(&status([TokenHealth::Ready, TokenHealth::Ready]));
+        (0..2).for_each(|_| availability.hear_nothing(Nothing::InTime));
         assert_eq!(has(&availability, kids), [false; 3]);
         availability.hear_status(&status([TokenHealth::Ready, TokenHealth::Ready]));
         assert_eq!(has(&availability, kids), [true; 3]);

@@ -16,7 +16,7 @@ use tracing::{error, info};
 
 use crate::access::{AccessCa, AccessError};
 use crate::admission::Admission;
-use crate::availability::{Availability, Watch, watch};
+use crate::availability::{Availability, Watch, keep_up};
 use crate::certificate::IssuerCertificate;
 use crate::clients::{Client, Clients};
 use crate::config::Config;
@@ -127,7 +127,7 @@ impl Issuer {
             lists: tokio::sync::Mutex::new(()),
             register,
             admission: Admission::new(PLACES),
-            _watch: watch(watched, Arc::clone(&availability)),
+            _watch: keep_up(watched, Arc::clone(&availability)),
             availability,
             in_flight: InFlight::default(),
             metrics: Metrics::new(),

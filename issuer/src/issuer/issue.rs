@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use obol_credential::{Claims, Cti, Kid, UnixTime, assemble_credential};
+use obol_kms_client::KmsError;
 use tokio::task::{JoinError, JoinSet};
 use tracing::error;
 
@@ -330,7 +331,10 @@ impl Issuer {
         let pass = pass.filter(Pass::holds).ok_or(IssueRefused::Unavailable)?;
         let begun = Instant::now();
         let spki = shard.certificate.spki();
-        let signed = self.kms.sign_credential(spki, &claims).await;
+        let signed = tokio::select! {
+            signed = self.kms.sign_credential(spki, &claims) => signed,
+            () = self.availability.silence() => Err(KmsError::Deadline),
+        };
         pass.ended(begun, &signed);
         let signed = signed.map_err(|cause| unavailable("signing", &cause))?;
         if is_sampled(claims.cti, live.policy.sample_percent) {

@@ -229,3 +229,29 @@ async fn a_new_request_passes_over_an_issuer_whose_token_is_away_and_returns_by_
         sleep(Duration::from_millis(200)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_says_nothing_is_not_waited_for() {
+    let world = World::new();
+    let caller = two_shards(&world).await;
+    let [first, second] = subjects(&world, &caller).await;
+    world.token(0).set(|token| &token.daemon_stopped, On);
+    // It was taken, and is answered before its own deadline: the rest need not wait at all.
+    let open = Phone::numbered(1).asks(first);
+    let reply = caller.post("/v1/credentials", &[KEY], &open).await;
+    assert_eq!(json_of(&reply, 503)["code"], "signing-unavailable");
+    let reserved = world.reserved();
+    for (phone, subject) in [(2, first), (3, second), (4, first)] {
+        assert!(is_away(&asked(&caller, subject, phone).await));
+    }
+    assert_eq!(world.reserved(), reserved);
+    assert_eq!(ready(&caller).await.status, 503);
+    assert_eq!(states(&caller).await, ["unavailable", "unavailable"]);
+
+    world.token(0).set(|token| &token.daemon_stopped, Off);
+    until(&caller, first, 100, |reply| reply.status == 201).await;
+    until(&caller, second, 200, |reply| reply.status == 201).await;
+    let reply = caller.post("/v1/credentials", &[KEY], &open).await;
+    json_of(&reply, 201);
+    assert_eq!(ready(&caller).await.status, 200);
+}

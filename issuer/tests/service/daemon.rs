@@ -34,6 +34,8 @@ pub(crate) struct Token {
     pub(crate) away: AtomicBool,
     /// It is said to be ready, and its signatures do not come in time.
     pub(crate) hangs: AtomicBool,
+    /// Its daemon reads requests and says nothing.
+    pub(crate) daemon_stopped: AtomicBool,
     /// Requests for signatures that reached it.
     pub(crate) asked: AtomicU32,
 }
@@ -256,6 +258,9 @@ async fn converse(stream: UnixStream, key: Key, gone: Gone) {
         }
         let Call { id, request, .. } = decode_frame(&frame).unwrap();
         let (key, writer) = (key.clone(), Arc::clone(&writer));
+        if key.token.daemon_stopped.load(Ordering::SeqCst) {
+            continue;
+        }
         tokio::spawn(async move {
             let answer = if key.is_silent(&request) {
                 tokio::time::sleep(REQUEST_DEADLINE).await;
