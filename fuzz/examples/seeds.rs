@@ -216,6 +216,7 @@ fn trust() {
     params.custom_extensions = vec![usage, scope];
     let issuer = params.signed_by(&key, &root).unwrap();
     seed("certificate", "issuer.pem", issuer.pem());
+    seed("issuer_certificate_file", "issuer.pem", issuer.pem());
     let spki = rcgen::PublicKeyData::subject_public_key_info(&key);
     let point = p384_compressed(&spki);
     let entry = Entry {

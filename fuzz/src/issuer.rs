@@ -30,6 +30,24 @@ pub(crate) fn credential_templates(data: &[u8]) -> Taken {
     parsed.into()
 }
 
+/// What terminals are told of the key is what its certificate says.
+pub(crate) fn issuer_certificate_file(data: &[u8]) -> Taken {
+    let read = fuzzing::issuer_certificate(data);
+    if let Ok(certificate) = &read {
+        let entry = certificate.entry();
+        assert_eq!(entry.kid.0, certificate.spki().0[..4]);
+        assert!(matches!(
+            (entry.point[0], entry.point.len()),
+            (2 | 3, 33 | 49)
+        ));
+        assert!(
+            (0..32).all(|class| certificate.serves(class) == (entry.classes >> class & 1 == 1))
+        );
+        assert!(!certificate.serves(32));
+    }
+    read.into()
+}
+
 /// With quotes and without it is the same key.
 pub(crate) fn idempotency_key(data: &[u8]) -> Taken {
     let Some(id) = fuzzing::idempotency_key(data) else {

@@ -148,6 +148,7 @@ targets! {
     Cheap services::terminal_provisioning,
     Dear services::terminal_invitation,
     Dear issuer::credential_templates,
+    Cheap issuer::issuer_certificate_file,
     Cheap issuer::idempotency_key,
     Cheap issuer::standing_command,
     Cheap issuer::path_name,

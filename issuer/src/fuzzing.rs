@@ -8,6 +8,11 @@ pub use crate::api::fuzzing::{credential_batch, idempotency_key, path_name, stan
 
 use crate::enrolment::EnrolmentRequest;
 
+/// The file of an issuer key's certificate.
+pub fn issuer_certificate(pem: &[u8]) -> Result<crate::IssuerCertificate, &'static str> {
+    crate::IssuerCertificate::from_pem(pem)
+}
+
 /// A file in which an issuer leaves what it denies for the one that publishes.
 pub fn denied_lists(bytes: &[u8]) -> Result<Vec<crate::DeniedIndexes>, String> {
     crate::publisher::lists_of(obol_credential::Kid([7; 4]), bytes)

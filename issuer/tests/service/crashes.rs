@@ -1,5 +1,12 @@
-//! What the register promised before `kill -9`, it keeps after it.
+//! What the register promised before `kill -9`, it keeps after it; and what it took before an orderly
+//! end was answered.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use obol_transport::http::Request;
+use obol_transport::{Bytes, HttpsClient};
 use serde_json::json;
 
 use crate::enrolment::{SAN, Town, USER, code_of};
@@ -119,4 +126,51 @@ async fn what_a_client_had_of_its_quota_before_kill_9_counts_after_it() {
             "quota-exhausted"
         );
     }
+}
+
+/// Asks for credentials until nobody is there; how many there were.
+async fn ask_until_refused(http: HttpsClient, base: String, numbers: Arc<AtomicU32>) -> u32 {
+    let mut answered = 0;
+    loop {
+        let number = numbers.fetch_add(1, Ordering::SeqCst);
+        let body = Bytes::from(serde_json::to_vec(&asked(number)).unwrap());
+        let request = Request::post(format!("{base}/v1/credentials"));
+        let request = request.header("Content-Type", "application/json");
+        match http.send(request.body(body).unwrap()).await {
+            Ok(reply) => {
+                json_of(&reply, 201);
+                answered += 1;
+            }
+            Err(_) => return answered,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orderly_end_under_load_leaves_nothing_in_the_register_that_was_not_answered() {
+    let (world, platform) = world_and_platform();
+    let service = Service::start(&world);
+    let caller = service.caller(&world, &platform);
+    let numbers = Arc::<AtomicU32>::default();
+    let asking: Vec<_> = (0..16)
+        .map(|at| {
+            // Half over one HTTP/2 connection each, half over HTTP/1.1.
+            let http = match at % 2 {
+                0 => HttpsClient::multiplexed(&world.anchor(), Some(platform.clone())),
+                _ => HttpsClient::new(&world.anchor(), Some(platform.clone())),
+            };
+            let (base, numbers) = (caller.base.clone(), Arc::clone(&numbers));
+            tokio::spawn(ask_until_refused(http, base, numbers))
+        })
+        .collect();
+    while numbers.load(Ordering::SeqCst) < 100 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    service.stop().await;
+    let mut answered = 0;
+    for one in asking {
+        answered += one.await.unwrap();
+    }
+    assert!(answered > 0);
+    assert_eq!(world.reserved(), answered);
 }

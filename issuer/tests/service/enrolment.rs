@@ -7,6 +7,7 @@ use data_encoding::BASE64;
 use obol_transport::{Identity, Peer};
 use serde_json::Value;
 
+use crate::daemon::Fault::{Off, On};
 use crate::process::Service;
 use crate::world::{World, json_of};
 
@@ -321,6 +322,67 @@ async fn a_request_of_another_form_is_refused_and_costs_no_try() {
             (status, code_of(&body).as_str()),
             (400, "request-refused"),
             "{name}"
+        );
+    }
+    assert_eq!(town.enrol("good", USER, &code).0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_is_still_good_when_no_certificate_could_be_signed_and_its_key_is_the_first_that_asked()
+ {
+    let town = Town::new();
+    let code = town.code();
+    town.request("first", SAN, "P-256");
+    town.request("other", SAN, "P-256");
+    town.world.access_token().set(|token| &token.hangs, On);
+    let (status, body) = town.enrol("first", USER, &code);
+    let refused = (status, code_of(&body));
+    assert_eq!(refused, (503, "certifying-unavailable".to_owned()));
+    town.world.access_token().set(|token| &token.hangs, Off);
+    let (status, body) = town.enrol("first", USER, &code);
+    assert_eq!(status, 200, "{body}");
+    town.take_good("first", &body);
+    assert_eq!(town.enrol("other", USER, &code).0, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_longer_than_any_request_is_refused_and_costs_no_try() {
+    let town = Town::new();
+    let code = town.code();
+    town.request("good", SAN, "P-256");
+    let good = std::fs::read_to_string(town.world.path("good.b64")).unwrap();
+    town.world
+        .write("longer.b64", &(good.clone() + &"A".repeat(9 * 1024)));
+    town.world
+        .write("huge.b64", &(good + &"A".repeat(1024 * 1024)));
+    for _ in 0..6 {
+        let (status, body) = town.enrol("longer", USER, &code);
+        let refused = (status, code_of(&body));
+        assert_eq!(refused, (413, "body-too-large".to_owned()));
+    }
+    // Of what is much longer the rest is not read, so curl may see the connection's end alone.
+    let url = format!(
+        "{}/.well-known/est/simpleenroll",
+        town.service.enrolment.as_ref().unwrap()
+    );
+    let (user, kind) = (format!("{USER}:{code}"), "Content-Type: application/pkcs10");
+    for version in ["--http1.1", "--http2"] {
+        let sent = [
+            "-sS",
+            "--cacert",
+            "access.pem",
+            version,
+            "-u",
+            &user,
+            "-H",
+            kind,
+        ];
+        let body = ["--data-binary", "@huge.b64", &url];
+        let output = run(town.folder(), "curl", &[&sent[..], &body].concat());
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            !output.status.success() || code_of(&told) == "body-too-large",
+            "{told}"
         );
     }
     assert_eq!(town.enrol("good", USER, &code).0, 200);

@@ -45,6 +45,7 @@ pub(crate) struct World {
     issuer_key: KeyPair,
     daemon_gone: daemon::Gone,
     tokens: [Arc<daemon::Token>; 2],
+    access_token: Arc<daemon::Token>,
 }
 
 impl World {
@@ -63,6 +64,7 @@ impl World {
         let second_key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
         let (first, second) = (daemon::Key::of(&issuer_key), daemon::Key::of(&second_key));
         let tokens = [first.token(), second.token()];
+        let access_key = daemon::Key::of(access.key());
         let served = first.beside(second);
         let daemon_gone = daemon::serve(&folder.path().join("kms.sock"), &served);
         let world = Self {
@@ -72,11 +74,9 @@ impl World {
             issuer_key,
             daemon_gone,
             tokens,
+            access_token: access_key.token(),
         };
-        daemon::serve(
-            &world.path("access-kms.sock"),
-            &daemon::Key::of(world.access.key()),
-        );
+        daemon::serve(&world.path("access-kms.sock"), &access_key);
         world.write("root.pem", &world.root.pem());
         world.write("access.pem", &world.access.pem());
         let certificate = issuer_certificate(&world.root, &world.issuer_key, NOW - 86_400);
@@ -95,6 +95,10 @@ impl World {
     /// The token of the key of issuer.pem, or of second.pem, each in one of its own.
     pub(crate) fn token(&self, at: usize) -> &daemon::Token {
         &self.tokens[at]
+    }
+
+    pub(crate) fn access_token(&self) -> &daemon::Token {
+        &self.access_token
     }
 
     pub(crate) fn folder(&self) -> &std::path::Path {
