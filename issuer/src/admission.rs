@@ -30,8 +30,11 @@ struct State {
     free: u32,
     /// The line at the front is served next.
     lines: VecDeque<Line>,
+    /// Items that have ended, wrapping around.
+    ended: u32,
     /// Running mean of the time from one item's end to the next one's, as far as it was tried: an
-    /// item's time divided by how many were under way.
+    /// item's time divided by how many ended in it or, of the first of many, were under way with
+    /// it. The last ones of a batch began beside many and end alone.
     pace: Duration,
 }
 
@@ -78,6 +81,7 @@ pub(crate) struct Ticket {
 pub(crate) struct Turn {
     admission: Arc<Admission>,
     begun: Instant,
+    ended_before: u32,
 }
 
 impl Admission {
@@ -85,6 +89,7 @@ impl Admission {
         let state = State {
             free: places,
             lines: VecDeque::new(),
+            ended: 0,
             pace: Duration::ZERO,
         };
         Arc::new(Self {
@@ -142,6 +147,7 @@ impl Admission {
             let turn = Turn {
                 admission: Arc::clone(self),
                 begun: Instant::now(),
+                ended_before: state.ended,
             };
             turns.push((next, turn));
         }
@@ -268,8 +274,10 @@ impl Ticket {
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut state = self.admission.lock();
+        state.ended = state.ended.wrapping_add(1);
+        let ended = state.ended.wrapping_sub(self.ended_before);
         let under_way = self.admission.places - state.free;
-        let spent = self.begun.elapsed() / under_way.max(1);
+        let spent = self.begun.elapsed() / ended.max(under_way).max(1);
         state.pace = (state.pace * (MEAN_PARTS - 1) + spent) / MEAN_PARTS;
         state.free += 1;
         let turns = self.admission.deal(&mut state);
@@ -370,6 +378,23 @@ mod tests {
         let pace = admission.lock().pace;
         let expected = hour / 64 / MEAN_PARTS;
         assert!(pace >= expected && pace < expected + Duration::from_secs(5));
+    }
+
+    #[tokio::test]
+    async fn the_last_ones_of_a_batch_are_not_taken_for_a_slow_daemon() {
+        let admission = Admission::new(64);
+        let mut promise = admission.line_up("a", 64, PATIENCE).unwrap();
+        let mut turns = Vec::new();
+        for _ in 0..64 {
+            turns.push(promise.ticket().turn().await.unwrap());
+        }
+        let hour = Duration::from_secs(3600);
+        for mut turn in turns {
+            turn.begun -= hour;
+            drop(turn);
+        }
+        let pace = admission.lock().pace;
+        assert!(pace < hour / 32, "{pace:?}");
     }
 
     #[tokio::test]

@@ -66,9 +66,10 @@ async fn closed(run: &Arc<Run>, asks: Asks, callers: usize, until: Instant) {
     for caller in 0..callers {
         let (run, asks) = (Arc::clone(run), Arc::clone(&asks));
         calling.spawn(async move {
-            while Instant::now() < until
-                && let Some(ask) = asks.lock().await.next().await
-            {
+            while Instant::now() < until {
+                // In a statement of its own: the next caller asks while this one waits.
+                let ask = asks.lock().await.next().await;
+                let Some(ask) = ask else { break };
                 run.see_through(caller, ask, Instant::now()).await;
             }
         });
