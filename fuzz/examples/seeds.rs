@@ -29,7 +29,7 @@ use obol_tap::{
     Acknowledgement, Epoch, FareCharged, Head, PackId, RecordAcknowledgement, RecordStatus,
     TapRecord, TerminalKey, TerminalName, UnsignedSegment,
 };
-use obol_trust::{Entry, TrustBundle};
+use obol_trust::{Entry, StatusList, StatusListId, TrustBundle};
 use obol_verifier_sdk::{Operator, TrustStore, Verifier};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension, DnType,
@@ -40,6 +40,7 @@ use zeroize::Zeroizing;
 
 fn main() {
     credential();
+    abi();
     tap();
     journal();
     trust();
@@ -86,6 +87,49 @@ fn credential() {
     let signature = DEVICE.sign(&possession::signature_input(&possession));
     let proof = possession::encode(&possession, signature.as_slice().try_into().unwrap());
     seed("pt1_possession", "proof", &*proof);
+}
+
+/// One call of a C library: which, a number, bytes.
+fn call(which: u8, number: u32, bytes: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(bytes.len()).unwrap();
+    let head = [&[which][..], &number.to_le_bytes(), &len.to_le_bytes()].concat();
+    [&head, bytes].concat()
+}
+
+fn abi() {
+    let mint = Mint::default();
+    let (key, text) = (mint.issuer.point(), mint.text());
+    let code = text.as_bytes();
+    let (kid, claims) = (mint.issuer_key().kid(), mint.claims);
+    let list = StatusList::empty(1024).unwrap().encode();
+    let list = [&kid.0[..], &list].concat();
+    let day = StatusListId::of(kid, claims.issued_at).epoch;
+    let verifier = [
+        call(0, NOW.0, code),
+        call(1, 0, &key),
+        call(4, day, &list),
+        call(3, 0, &[1; 8]),
+        call(0, NOW.0, code),
+        call(5, day, &kid.0),
+        call(6, 20, &[9; 40]),
+        call(2, 0, &[]),
+        call(0, NOW.0, code),
+    ];
+    seed("verifier_calls", "a_day", verifier.concat());
+    let terminal = [
+        call(9, 0, &[]),
+        call(1, 0, &[]),
+        call(10, 0, &[]),
+        call(1, 20, &[1]),
+        call(0, 0, b"PT1:ABC"),
+        call(3, 0, &[]),
+        call(5, 0, &[]),
+        call(8, 0, &[0; 2000]),
+        call(6, 1, &[0x84, 1, 2, 3]),
+        call(7, 900, b"host/1.0"),
+        call(11, 5, &[]),
+    ];
+    seed("terminal_calls", "a_day", terminal.concat());
 }
 
 /// Two taps, the file as it lies there when its terminal has stopped.

@@ -1,10 +1,14 @@
 #![doc = include_str!("../README.md")]
 
+mod abi;
 mod account;
 mod ceremony;
 mod credential;
 mod files;
 mod issuer;
+#[path = "../../pos-sdk/tests/terminal/issuing.rs"]
+#[allow(clippy::unwrap_used)] // it is the tests' as well
+mod issuing;
 mod kms;
 mod log;
 mod mutation;
@@ -85,6 +89,8 @@ targets! {
     Dear tap::tap_segment_content,
     Cheap tap::tap_acknowledgement,
     Dear tap::terminal_journal,
+    Dear abi::terminal_calls,
+    Dear abi::verifier_calls,
     Cheap tap::tap_health,
     Cheap trust::trust_bundle,
     Dear trust::trust_accept,
