@@ -117,11 +117,10 @@ fn every_package_but_those_with_a_c_interface_forbids_unsafe_code() {
     assert!(read("Cargo.toml").contains("unsafe_code = \"forbid\""));
     for package in packages() {
         let manifest = fs::read_to_string(text(&package, "manifest_path")).expect("a manifest");
-        // A C library, or what is called back by one: each block says why it is sound.
+        // A C library, what calls one or is called back by one: each block says why it is sound.
         let demanded = match text(&package, "name") {
-            "obol-fault-vfs" | "obol-pkcs11-shim" | "obol-pos-ffi" | "obol-verifier-ffi" => {
-                "[lints.rust]\nunsafe_code = \"deny\""
-            }
+            "obol-fault-vfs" | "obol-fuzz" | "obol-pkcs11-shim" | "obol-pos-ffi"
+            | "obol-verifier-ffi" => "[lints.rust]\nunsafe_code = \"deny\"",
             _ => "[lints]\nworkspace = true",
         };
         assert!(manifest.contains(demanded), "{}", text(&package, "name"));
