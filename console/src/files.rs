@@ -102,6 +102,19 @@ pub fn write_new_pair(
     sync_folder_of(public)
 }
 
+/// Makes a folder and those around it that are missing; the folder's name outlives a power cut when
+/// this returns. No error when it is there: it may be there since a moment ago, and not durable.
+///
+/// # Errors
+/// [`FileError::Write`], and [`FileError::NotDurable`] when it is there all the same.
+pub fn make_folder(path: &Path) -> Result<(), FileError> {
+    let mut missing: Vec<_> = path.ancestors().take_while(|one| !one.is_dir()).collect();
+    missing.retain(|one| !one.as_os_str().is_empty());
+    std::fs::create_dir_all(path).map_err(write_error(path))?;
+    missing.push(path);
+    missing.into_iter().try_for_each(sync_folder_of)
+}
+
 /// Makes an empty file that its owner alone may read, unless there is one: for those who would make
 /// it with the umask's mode, as SQLite does.
 ///
@@ -234,6 +247,22 @@ fn write_error(path: &Path) -> impl FnOnce(io::Error) -> FileError + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_is_made_with_those_around_it_and_its_name_is_synced() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("a/b/c");
+        make_folder(&deep).unwrap();
+        make_folder(&deep).unwrap();
+        assert!(deep.is_dir());
+        let file = folder.path().join("file");
+        std::fs::write(&file, b"").unwrap();
+        let error = make_folder(&file.join("d")).unwrap_err();
+        assert!(matches!(error, FileError::Write { .. }), "{error}");
+        // The kernel refuses to sync what has no medium: the sync was asked for.
+        let error = make_folder(Path::new("/proc/self")).unwrap_err();
+        assert!(matches!(error, FileError::NotDurable { .. }), "{error}");
+    }
 
     fn mode_of(path: &Path) -> u32 {
         path.metadata().unwrap().permissions().mode() & 0o777

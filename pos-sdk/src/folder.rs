@@ -177,10 +177,7 @@ impl TerminalFolder {
     pub fn begin(&self, invitation: &Invitation) -> Result<Provisioning, FolderError> {
         let own = self.path.join("terminal.toml");
         if !own.exists() {
-            fs::create_dir_all(&self.path).map_err(|source| FolderError::Store {
-                path: self.path.clone(),
-                source,
-            })?;
+            make_folder(&self.path)?;
             self.store("terminal.toml", invitation.provisioning().as_bytes())?;
         }
         let provisioning = self.provisioning()?;
@@ -240,15 +237,16 @@ impl TerminalFolder {
     /// When news came from the trust repository, for a report; nothing of a terminal without one.
     ///
     /// # Errors
-    /// [`FolderError::Store`] when it cannot be read.
+    /// [`FolderError::Read`].
     pub fn refreshes(&self, provisioning: &Provisioning) -> Result<Refreshes, FolderError> {
         if provisioning.repository.is_none() {
             return Ok(Refreshes::default());
         }
-        let path = self.repository_path();
-        let updater = TrustUpdater::new(TrustFolder::new(&path), Limits::TERMINAL, P256);
-        let refreshes = updater.refreshes();
-        refreshes.map_err(|source| FolderError::Store { path, source })
+        let refreshes = self.reader().refreshes();
+        refreshes.map_err(|source| FolderError::Read {
+            path: self.repository_path(),
+            source,
+        })
     }
 
     /// Makes the journal, or opens the one that is there. `epoch` is 64 random bits.
@@ -374,7 +372,7 @@ impl TerminalFolder {
         provisioning: &Provisioning,
     ) -> Result<Option<AcceptedSet>, FolderError> {
         let root = self.root(provisioning)?;
-        let accepted = self.updater()?.accepted(&root);
+        let accepted = self.reader().accepted(&root);
         accepted.map_err(FolderError::Accepted)
     }
 
@@ -384,12 +382,13 @@ impl TerminalFolder {
     /// [`FolderError::Store`] when its folder cannot be made.
     pub fn updater(&self) -> Result<TrustUpdater<TrustFolder, P256>, FolderError> {
         let path = self.repository_path();
-        fs::create_dir_all(&path).map_err(|source| FolderError::Store {
-            path: path.clone(),
-            source,
-        })?;
-        let storage = TrustFolder::new(&path);
-        Ok(TrustUpdater::new(storage, Limits::TERMINAL, P256))
+        make_folder(&path)?;
+        Ok(self.reader())
+    }
+
+    fn reader(&self) -> TrustUpdater<TrustFolder, P256> {
+        let storage = TrustFolder::new(&self.repository_path());
+        TrustUpdater::new(storage, Limits::TERMINAL, P256)
     }
 
     /// The operator's fare pack of the repository; without one there, that of the platform.
@@ -451,6 +450,21 @@ impl TerminalFolder {
     }
 }
 
+/// Its name outlives a power cut when this returns: with it goes what must not be turned back.
+fn make_folder(path: &Path) -> Result<(), FolderError> {
+    let made = || {
+        fs::create_dir_all(path)?;
+        match path.canonicalize()?.parent() {
+            Some(around) => fs::File::open(around)?.sync_all(),
+            None => Ok(()),
+        }
+    };
+    made().map_err(|source| FolderError::Store {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// Writes down whom to believe, or finds that it is the same as before.
 fn pin(path: &Path, text: &str) -> Result<(), FolderError> {
     let Some(pinned) = read_if_there(path, TRUST_ROOT_MAX)? else {
@@ -498,4 +512,20 @@ fn fare_pack(bytes: &[u8], path: PathBuf) -> Result<FarePack, FolderError> {
         path,
         reason: malformed.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_around_a_new_one_is_synced() {
+        let folder = tempfile::tempdir().unwrap();
+        make_folder(&folder.path().join("a")).unwrap();
+        // The kernel refuses to sync what has no medium: the sync was asked for.
+        let Err(FolderError::Store { source, .. }) = make_folder(Path::new("/proc/self")) else {
+            panic!("it has a medium")
+        };
+        assert_eq!(source.kind(), io::ErrorKind::InvalidInput);
+    }
 }

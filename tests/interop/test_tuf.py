@@ -1,5 +1,6 @@
 """obol-pos follows repositories that python-tuf made, and none that were tampered with."""
 
+import gzip
 import json
 import pathlib
 import subprocess
@@ -187,6 +188,20 @@ def test_a_doubled_member_is_refused(client):
 def test_endless_metadata_is_left(client):
     client.repository.files["metadata/timestamp.json"] = b" " * 50_000_000
     refused(client.refresh(), "timestamp.json has more than 16384 bytes")
+
+
+def test_a_compressed_answer_is_not_unpacked(client):
+    files = client.repository.files
+    # 100 MB of spaces in 100 KB, around a timestamp that is good.
+    good_one = files["metadata/timestamp.json"]
+    bomb = gzip.compress(good_one + b" " * 100_000_000)
+    client.server.packed.add("metadata/timestamp.json")
+    for packed, expected in [
+        (gzip.compress(good_one), "timestamp.json is malformed: no strict JSON"),
+        (bomb, "timestamp.json has more than 16384 bytes"),
+    ]:
+        files["metadata/timestamp.json"] = packed
+        refused(client.refresh(), expected)
 
 
 def test_delegated_files_are_found_and_downloaded_once(client):

@@ -117,12 +117,14 @@ class Repository:
 
 
 class Server:
-    """Serves a repository; `cut` ends each answer after so many bytes, `drip` sends one a second."""
+    """Serves a repository; `cut` ends each answer after so many bytes, `drip` sends one a second, what is
+    `packed` is said to be gzip."""
 
     def __init__(self, repository):
         self.repository = repository
         self.cut = None
         self.drip = set()
+        self.packed = set()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -158,6 +160,8 @@ class Server:
             request.send_response(200)
         rest = content[start:]
         request.send_header("Content-Length", str(len(rest)))
+        if path in self.packed:
+            request.send_header("Content-Encoding", "gzip")
         request.end_headers()
         if path in self.drip:
             try:

@@ -158,3 +158,33 @@ impl Disk for FileSystem {
         Ok(found)
     }
 }
+
+/// The kernel refuses to sync what has no medium: who gets its refusal has asked for the sync.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(done: io::Result<()>) {
+        assert_eq!(done.unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_file_is_synced_when_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = FileSystem::open(folder.path()).unwrap();
+        std::os::unix::fs::symlink("/dev/null", folder.path().join("null")).unwrap();
+        refused(disk.write_synced(Path::new("null"), b"bytes"));
+        disk.write_synced(Path::new("file"), b"bytes").unwrap();
+        let read = disk.read(Path::new("file"), 5).unwrap();
+        assert_eq!(read.as_deref(), Some(&b"bytes"[..]));
+        let too_long = disk.read(Path::new("file"), 4).unwrap_err();
+        assert_eq!(too_long.kind(), ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn a_folder_is_synced_and_the_one_around_the_repository_as_well() {
+        let base = PathBuf::from("/proc");
+        refused(FileSystem { base }.sync_folder(Path::new("")));
+        refused(FileSystem::open(Path::new("/proc/self")).map(drop));
+    }
+}

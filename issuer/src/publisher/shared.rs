@@ -6,7 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
-use obol_console::{FileError, Mode, read_limited, replace_atomically};
+use obol_console::{FileError, Mode, make_folder, read_limited, replace_atomically};
 use obol_credential::{Kid, UnixTime, is_name};
 use obol_fare::{FarePack, PACK_MAX, PackId};
 use obol_trust::TooManySuspended;
@@ -280,11 +280,4 @@ pub(crate) fn parse_kid(text: &str) -> Option<Kid> {
 /// The kids alone.
 pub(crate) fn kids(keys: &[SuspendedKey]) -> BTreeSet<Kid> {
     keys.iter().map(|key| key.kid).collect()
-}
-
-fn make_folder(path: &Path) -> Result<(), FileError> {
-    fs::create_dir_all(path).map_err(|source| FileError::Write {
-        path: path.to_owned(),
-        source,
-    })
 }

@@ -126,3 +126,23 @@ impl TrustStorage for TrustFolder {
         Ok(names)
     }
 }
+
+/// The kernel refuses to sync what has no medium: who gets its refusal has asked for the sync.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_synced_when_it_is_written_and_names_when_that_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut storage = TrustFolder::new(folder.path());
+        std::os::unix::fs::symlink("/dev/null", folder.path().join("null")).unwrap();
+        let refused = storage.write_synced("null", b"bytes").unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+        storage.write_synced("file", b"bytes").unwrap();
+        let read = storage.read("file", 5).unwrap();
+        assert_eq!(read.as_deref(), Some(&b"bytes"[..]));
+        let refused = TrustFolder::new(Path::new("/proc")).sync_names();
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+}
