@@ -1,8 +1,11 @@
 //! Which keys can sign now: what the daemon says of its tokens, and what came of signatures. Who asks
 //! for one that cannot is told at once, before anything is written down.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use obol_credential::Kid;
@@ -57,25 +60,52 @@ struct State {
 #[derive(Debug)]
 struct Failing {
     next: Instant,
-    trying: bool,
+    /// Held by whoever tries, and gone with them.
+    trial: Weak<()>,
     /// Looks since then at which its token was ready.
     ready: u32,
 }
 
-/// The right to ask for one signature of a key.
-#[derive(Debug)]
+impl Failing {
+    fn is_tried(&self) -> bool {
+        self.trial.strong_count() > 0
+    }
+
+    fn waits(&self) -> bool {
+        self.is_tried() || Instant::now() < self.next
+    }
+}
+
+/// The right to ask for signatures of a key.
+#[derive(Clone, Debug)]
 pub(crate) struct Pass {
     availability: Arc<Availability>,
     kid: Kid,
-    kind: Kind,
+    /// Of who tries whether a key that failed signs again; nobody else tries meanwhile.
+    trial: Option<Arc<()>>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Kind {
-    Usual,
-    /// Tries whether a key that failed signs again; nobody else tries meanwhile.
-    Trial,
-    Over,
+/// The passes of one request: it tries as a whole.
+#[derive(Debug)]
+pub(crate) struct Passes {
+    availability: Arc<Availability>,
+    given: HashMap<Kid, Option<Pass>>,
+}
+
+impl Passes {
+    pub(crate) fn new(availability: &Arc<Availability>) -> Self {
+        Self {
+            availability: Arc::clone(availability),
+            given: HashMap::new(),
+        }
+    }
+
+    /// `None` when the key cannot sign.
+    pub(crate) fn of(&mut self, kid: Kid) -> Option<Pass> {
+        let given = self.given.entry(kid);
+        let given = given.or_insert_with(|| self.availability.enter(kid));
+        given.as_ref().filter(|pass| pass.holds()).cloned()
+    }
 }
 
 impl Availability {
@@ -85,28 +115,28 @@ impl Availability {
         let state = self.lock();
         let failing = state.failing.get(&kid);
         !state.is_away(kid)
-            && failing.is_none_or(|failing| !failing.trying && failing.ready >= LOOKS)
+            && failing.is_none_or(|failing| !failing.is_tried() && failing.ready >= LOOKS)
     }
 
-    /// Whether [`Availability::enter`] would refuse now.
+    /// Whether a pass would be refused now.
     pub(crate) fn refuses(&self, kid: Kid) -> bool {
         let state = self.lock();
-        let waits = |failing: &Failing| failing.trying || Instant::now() < failing.next;
-        state.is_away(kid) || state.failing.get(&kid).is_some_and(waits)
+        state.is_away(kid) || state.failing.get(&kid).is_some_and(Failing::waits)
     }
 
     /// `None` when the key cannot sign. Of those who ask for one that failed, one now and then tries.
-    pub(crate) fn enter(self: &Arc<Self>, kid: Kid) -> Option<Pass> {
+    fn enter(self: &Arc<Self>, kid: Kid) -> Option<Pass> {
         let mut state = self.lock();
         if state.is_away(kid) {
             return None;
         }
-        let kind = match state.failing.get_mut(&kid) {
-            None => Kind::Usual,
-            Some(failing) if failing.trying || Instant::now() < failing.next => return None,
+        let trial = match state.failing.get_mut(&kid) {
+            None => None,
+            Some(failing) if failing.waits() => return None,
             Some(failing) => {
-                failing.trying = true;
-                Kind::Trial
+                let trial = Arc::new(());
+                failing.trial = Arc::downgrade(&trial);
+                Some(trial)
             }
         };
         drop(state);
@@ -114,7 +144,7 @@ impl Availability {
         Some(Pass {
             availability,
             kid,
-            kind,
+            trial,
         })
     }
 
@@ -202,6 +232,15 @@ impl Availability {
 }
 
 impl State {
+    fn fails(&mut self, kid: Kid, next: Instant) {
+        let failing = Failing {
+            next,
+            trial: Weak::new(),
+            ready: 0,
+        };
+        self.failing.insert(kid, failing);
+    }
+
     fn is_away(&self, kid: Kid) -> bool {
         if self.silent >= LOOKS {
             return true;
@@ -221,13 +260,23 @@ impl Pass {
     /// Whether it is still worth asking: others may have waited in vain since it was given.
     pub(crate) fn holds(&self) -> bool {
         let state = self.availability.lock();
-        self.kind == Kind::Trial
-            || (!state.is_away(self.kid) && !state.failing.contains_key(&self.kid))
+        let failing = state.failing.get(&self.kid);
+        !state.is_away(self.kid) && failing.is_none_or(|failing| self.tries(failing))
     }
 
-    /// What came of the signature that was asked for at `begun`.
-    pub(crate) fn ended<T>(mut self, begun: Instant, result: &Result<T, KmsError>) {
+    fn tries(&self, failing: &Failing) -> bool {
+        let own = |trial: &Arc<()>| failing.trial.ptr_eq(&Arc::downgrade(trial));
+        self.trial.as_ref().is_some_and(own)
+    }
+
+    /// What came of a signature that was asked for at `begun`.
+    pub(crate) fn ended<T>(&self, begun: Instant, result: &Result<T, KmsError>) {
         let (mut state, now) = (self.availability.lock(), Instant::now());
+        let failing = state.failing.get(&self.kid);
+        let (is_known, is_trial) = (
+            failing.is_some(),
+            failing.is_some_and(|failing| self.tries(failing)),
+        );
         match result {
             Ok(_) => {
                 state.worked.insert(self.kid, now);
@@ -235,40 +284,16 @@ impl Pass {
                     info!(kid = %self.kid, "the key signs again");
                 }
             }
-            Err(error) if self.kind == Kind::Trial || gave_none(error) => {
+            Err(_) if is_trial => state.fails(self.kid, now + TRY_EVERY),
+            Err(error) if gave_none(error) && !is_known => {
                 // Where others were served meanwhile it is slow, not away.
                 let worked = state.worked.get(&self.kid);
-                let is_slow = worked.is_some_and(|worked| *worked >= begun);
-                let is_known = state.failing.contains_key(&self.kid);
-                if self.kind == Kind::Usual && (is_slow || is_known) {
-                    return;
-                }
-                let failing = Failing {
-                    next: match self.kind {
-                        Kind::Trial => now + TRY_EVERY,
-                        Kind::Usual | Kind::Over => now,
-                    },
-                    trying: false,
-                    ready: 0,
-                };
-                if state.failing.insert(self.kid, failing).is_none() {
+                if worked.is_none_or(|worked| *worked < begun) {
+                    state.fails(self.kid, now);
                     warn!(kid = %self.kid, "the key gave no signature: one request at a time tries");
                 }
             }
             Err(_) => {}
-        }
-        drop(state);
-        self.kind = Kind::Over;
-    }
-}
-
-impl Drop for Pass {
-    fn drop(&mut self) {
-        if self.kind == Kind::Trial {
-            let mut state = self.availability.lock();
-            if let Some(failing) = state.failing.get_mut(&self.kid) {
-                failing.trying = false;
-            }
         }
     }
 }
@@ -340,149 +365,4 @@ pub(crate) fn keep_up(kms: KmsClient, availability: Arc<Availability>) -> Watch 
             sleep(LOOK_EVERY).await;
         }
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use obol_credential::Algorithm;
-    use obol_kms_client::wire::{WireAudit, WireToken};
-    use obol_kms_client::{KeyClass, KeyState, SpkiId};
-
-    fn key(seed: u8, token: Option<&str>) -> KeyInfo {
-        KeyInfo {
-            spki: SpkiId([seed; 32]),
-            spki_der: Vec::new(),
-            algorithm: Algorithm::Esp384,
-            class: KeyClass::Issuer,
-            state: KeyState::Active,
-            token: token.map(str::to_owned),
-        }
-    }
-
-    fn status(healths: [TokenHealth; 2]) -> Status {
-        let token = |(serial, health): (&str, TokenHealth)| WireToken {
-            label: "issuer".to_owned(),
-            serial: serial.to_owned(),
-            health,
-            restarts: 0,
-        };
-        Status {
-            tokens: ["a", "b"].into_iter().zip(healths).map(token).collect(),
-            audit: WireAudit {
-                leaves: 0,
-                signed: 0,
-                witnessed: 0,
-                trouble: None,
-            },
-        }
-    }
-
-    fn away() -> TokenHealth {
-        TokenHealth::Degraded("gone".to_owned())
-    }
-
-    fn with_keys() -> (Arc<Availability>, [Kid; 3]) {
-        let availability = Arc::<Availability>::default();
-        let keys = [key(1, Some("a")), key(2, Some("b")), key(3, None)];
-        availability.hear_keys(&keys);
-        (availability, keys.map(|key| key.spki.kid()))
-    }
-
-    fn has(availability: &Availability, kids: [Kid; 3]) -> [bool; 3] {
-        kids.map(|kid| availability.has(kid))
-    }
-
-    #[test]
-    fn a_token_is_away_after_three_looks_in_a_row_and_back_after_one() {
-        let (availability, kids) = with_keys();
-        for _ in 0..2 {
-            availability.hear_status(&status([away(), TokenHealth::Ready]));
-            assert_eq!(has(&availability, kids), [true; 3]);
-        }
-        availability.hear_status(&status([away(), TokenHealth::Ready]));
-        assert_eq!(has(&availability, kids), [false, true, true]);
-        assert!(availability.enter(kids[0]).is_none() && availability.refuses(kids[0]));
-        // Of a key whose token is not said, all tokens must be away.
-        for _ in 0..3 {
-            availability.hear_status(&status([away(), away()]));
-        }
-        assert_eq!(has(&availability, kids), [false; 3]);
-        availability.hear_status(&status([TokenHealth::Ready, away()]));
-        assert_eq!(has(&availability, kids), [true, false, true]);
-    }
-
-    #[test]
-    fn a_daemon_that_says_nothing_three_times_has_no_key_until_it_speaks() {
-        let (availability, kids) = with_keys();
-        (0..2).for_each(|_| availability.hear_nothing(Nothing::AtOnce));
-        assert_eq!(has(&availability, kids), [true; 3]);
-        availability.hear_nothing(Nothing::AtOnce);
-        assert_eq!(has(&availability, kids), [false; 3]);
-        availability.hear_status(&status([TokenHealth::Ready, TokenHealth::Ready]));
-        (0..2).for_each(|_| availability.hear_nothing(Nothing::InTime));
-        assert_eq!(has(&availability, kids), [false; 3]);
-        availability.hear_status(&status([TokenHealth::Ready, TokenHealth::Ready]));
-        assert_eq!(has(&availability, kids), [true; 3]);
-    }
-
-    fn late() -> Result<(), KmsError> {
-        Err(KmsError::Deadline)
-    }
-
-    #[test]
-    fn after_a_signature_that_did_not_come_one_at_a_time_tries_until_one_comes() {
-        let (availability, [kid, other, _]) = with_keys();
-        let begun = Instant::now();
-        let passes = [(); 2].map(|()| availability.enter(kid).unwrap());
-        let [first, second] = passes;
-        first.ended(begun, &late());
-        assert!(!second.holds(), "nobody else waits for it in vain");
-        drop(second);
-        assert!(availability.has(other));
-        let trial = availability.enter(kid).unwrap();
-        assert!(trial.holds() && availability.enter(kid).is_none() && availability.refuses(kid));
-        // A trial that was given up is none.
-        drop(trial);
-        let trial = availability.enter(kid).unwrap();
-        trial.ended(begun, &late());
-        assert!(availability.enter(kid).is_none(), "not so soon");
-        std::thread::sleep(TRY_EVERY);
-        availability.enter(kid).unwrap().ended(begun, &Ok(()));
-        assert!(availability.has(kid) && availability.enter(kid).is_some());
-    }
-
-    #[test]
-    fn a_token_that_is_said_to_be_ready_gets_requests_again_one_at_a_time() {
-        let (availability, [kid, ..]) = with_keys();
-        availability
-            .enter(kid)
-            .unwrap()
-            .ended(Instant::now(), &late());
-        let ready = status([TokenHealth::Ready, TokenHealth::Ready]);
-        for _ in 0..3 {
-            assert!(!availability.has(kid));
-            availability.hear_status(&ready);
-        }
-        assert!(availability.has(kid));
-        let trial = availability.enter(kid).unwrap();
-        assert!(!availability.has(kid) && availability.enter(kid).is_none());
-        trial.ended(Instant::now(), &late());
-        assert!(!availability.has(kid), "three looks again");
-    }
-
-    #[test]
-    fn a_key_that_serves_others_meanwhile_is_slow_and_not_away_and_a_refusal_is_no_silence() {
-        let (availability, [kid, ..]) = with_keys();
-        let begun = Instant::now();
-        availability.enter(kid).unwrap().ended(begun, &Ok(()));
-        availability.enter(kid).unwrap().ended(begun, &late());
-        assert!(availability.has(kid));
-        let kind = RefusalKind::Denied;
-        let reason = "the policy does not permit it".to_owned();
-        let denied: Result<(), _> = Err(KmsError::Refused { kind, reason });
-        let pass = availability.enter(kid).unwrap();
-        pass.ended(Instant::now(), &denied);
-        assert!(availability.has(kid));
-    }
 }

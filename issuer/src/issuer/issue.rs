@@ -12,7 +12,7 @@ use tracing::error;
 
 use super::{Issuer, Live, unavailable};
 use crate::admission::{Overloaded, Promise, Ticket, Turn};
-use crate::availability::Pass;
+use crate::availability::{Pass, Passes};
 use crate::issuance::{Asked, IssueRefused, Proven, prove};
 use crate::register::{
     Batch, CANDIDATES, CredentialRecord, RequestKey, Reservation, ReserveRefused, Reserved,
@@ -61,6 +61,31 @@ struct Named {
     claims: Claims,
     /// Of what was written down for this request; an earlier one's is asked for when it is signed.
     pass: Option<Pass>,
+}
+
+/// What a request has in the register that is to be signed, and whether it may be.
+struct Taken {
+    named: Vec<Named>,
+    passes: Passes,
+}
+
+impl Taken {
+    fn new(issuer: &Issuer) -> Self {
+        Self {
+            named: Vec::new(),
+            passes: Passes::new(&issuer.availability),
+        }
+    }
+
+    fn due(&mut self) -> Vec<Named> {
+        let mut named = std::mem::take(&mut self.named);
+        for named in &mut named {
+            if named.pass.is_none() {
+                named.pass = self.passes.of(named.kid);
+            }
+        }
+        named
+    }
 }
 
 impl Issuer {
@@ -116,9 +141,9 @@ impl Issuer {
     ) -> Result<Issued, IssueRefused> {
         let _turn = self.turn(promise.ticket()).await?;
         let mut results = vec![Err(IssueRefused::Unavailable)];
-        let mut named = Vec::new();
+        let mut taken = Taken::new(self);
         let fresh = self
-            .recall(&request, live, now, &mut results, &mut named)
+            .recall(&request, live, now, &mut results, &mut taken.named)
             .await?;
         if !fresh.is_empty() {
             self.check_keys(now)?;
@@ -131,10 +156,10 @@ impl Issuer {
             }
         }
         let proven = self.made_since_restore(proven, now, &mut results);
-        self.reserve(&request, live, proven, now, &mut results, &mut named)
+        self.reserve(&request, live, proven, now, &mut results, &mut taken)
             .await?;
         let keep = request.key.is_some();
-        for named in named {
+        for named in taken.due() {
             let place = named.place;
             results[place] = self.sign(live, named, keep, now).await;
         }
@@ -150,22 +175,21 @@ impl Issuer {
         now: UnixTime,
         results: &mut [Issued],
     ) -> Result<(), IssueRefused> {
-        let mut named = Vec::new();
+        let mut taken = Taken::new(self);
         let fresh = self
-            .recall(&request, live, now, results, &mut named)
+            .recall(&request, live, now, results, &mut taken.named)
             .await?;
         if !fresh.is_empty() {
             self.check_restored(now)?;
         }
         let keep = request.key.is_some();
         let mut signing = JoinSet::new();
-        self.spawn_signing(named, &mut promise, live, keep, now, &mut signing);
+        self.spawn_signing(taken.due(), &mut promise, live, keep, now, &mut signing);
         for part in fresh.chunks(PART) {
             let proven = prove_all(&request, part, live, now, results).await;
             let proven = self.made_since_restore(proven, now, results);
-            let mut named = Vec::new();
             let reserved = self
-                .reserve(&request, live, proven, now, results, &mut named)
+                .reserve(&request, live, proven, now, results, &mut taken)
                 .await;
             if let Err(refused) = reserved {
                 if signing.is_empty() {
@@ -175,7 +199,7 @@ impl Issuer {
                     results[*place] = Err(refused.clone());
                 }
             }
-            self.spawn_signing(named, &mut promise, live, keep, now, &mut signing);
+            self.spawn_signing(taken.due(), &mut promise, live, keep, now, &mut signing);
             while signing.len() > PART
                 && let Some(done) = signing.join_next().await
             {
@@ -250,14 +274,14 @@ impl Issuer {
         proven: Vec<(usize, Proven)>,
         now: UnixTime,
         results: &mut [Issued],
-        named: &mut Vec<Named>,
+        taken: &mut Taken,
     ) -> Result<(), IssueRefused> {
         let mut items = Vec::with_capacity(proven.len());
         for (place, proven) in proven {
             let reservation = reservation(live, place, &proven, now, self.restored.as_ref());
             let admitted = reservation.and_then(|reservation| {
                 let kid = reservation.kid;
-                let pass = self.availability.enter(kid);
+                let pass = taken.passes.of(kid);
                 let pass = pass.ok_or(IssueRefused::TokenAway(kid))?;
                 Ok((place, proven, reservation, pass))
             });
@@ -279,14 +303,14 @@ impl Issuer {
         let reserved = reserved.map_err(|cause| refused("reserving status indexes", cause))?;
         for ((place, proven, item, pass), reserved) in items.into_iter().zip(reserved) {
             match reserved {
-                Ok(Reserved::New(index)) => named.push(Named {
+                Ok(Reserved::New(index)) => taken.named.push(Named {
                     place,
                     kid: item.kid,
                     claims: proven.claims(now, item.expires_at, item.cti, index),
                     pass: Some(pass),
                 }),
                 Ok(Reserved::Again(prior)) => {
-                    answer_again(*prior, live, now, place, results, named);
+                    answer_again(*prior, live, now, place, results, &mut taken.named);
                 }
                 Err(cause) => {
                     results[place] = Err(refused("reserving a status index", cause));
@@ -327,7 +351,6 @@ impl Issuer {
         let shard = live.shards.find(kid);
         let shard = shard.ok_or_else(|| IssueRefused::KeyNotValid(kid.to_string()))?;
         // It stands in the register, and is signed when it comes again.
-        let pass = pass.or_else(|| self.availability.enter(kid));
         let pass = pass.filter(Pass::holds).ok_or(IssueRefused::Unavailable)?;
         let begun = Instant::now();
         let spki = shard.certificate.spki();

@@ -124,6 +124,12 @@ async fn a_shard_whose_token_is_gone_is_answered_at_once_and_the_other_goes_on()
     assert_eq!(world.reserved(), reserved + 10);
     assert_eq!(states(&caller).await, ["unavailable", "available"]);
     assert_eq!(ready(&caller).await.status, 200);
+    let metrics = caller.http.get(&format!("{}/metrics", caller.base)).await;
+    let metrics = String::from_utf8(metrics.unwrap().body.to_vec()).unwrap();
+    assert!(
+        metrics.contains("\nobol_issuer_shards_away 1\n"),
+        "{metrics}"
+    );
     let batch = json!({ "items": [
         Phone::numbered(20_000).asks(first),
         Phone::numbered(20_001).asks(second),
@@ -185,8 +191,27 @@ async fn of_requests_to_a_token_that_hangs_one_at_a_time_waits_and_what_was_sign
     let again = caller.post("/v1/credentials", &[KEY], &signed).await;
     assert_eq!(json_of(&again, 201)["cti"], made["cti"]);
 
+    // A batch tries with all its items: it is signed as a whole.
     world.token(0).set(|token| &token.hangs, Off);
-    until(&caller, first, 1000, |reply| reply.status == 201).await;
+    let items: Vec<_> = (2000..2050)
+        .map(|phone| Phone::numbered(phone).asks(first))
+        .collect();
+    let batch = json!({ "items": items });
+    let begun = Instant::now();
+    let results = loop {
+        let reply = caller.post("/v1/credentials/batch", &[], &batch).await;
+        if reply.status == 200 {
+            break json_of(&reply, 200)["results"].clone();
+        }
+        assert!(is_away(&reply) && begun.elapsed() < PATIENCE);
+        sleep(Duration::from_millis(50)).await;
+    };
+    let results = results.as_array().unwrap();
+    assert!(
+        results
+            .iter()
+            .all(|result| result["credential"].is_string())
+    );
     let cti = loop {
         let reply = caller.post("/v1/credentials", &[name], &open).await;
         if reply.status == 201 {
@@ -205,11 +230,15 @@ async fn a_new_request_passes_over_an_issuer_whose_token_is_away_and_returns_by_
     let subject = fleet.subjects_of("south").next().unwrap();
     let sign = async |phone: u32| fleet.client.sign(fresh_key(), &ask(subject, phone)).await;
     fleet.worlds[1].token(0).set(|token| &token.away, On);
+    // It may have been taken before it was known that the token is away: after two answers without
+    // a signature nobody waits, since another issuer is there.
+    let open = sign(0).await.unwrap_err();
+    assert!(matches!(open, E::Unsettled { .. }), "{open:?}");
+    assert_eq!(fleet.faults[1].arrived(), 2);
     let begun = Instant::now();
     for phone in 1.. {
         match sign(phone).await {
             Ok(issued) if issued.issuer == "north" => break,
-            // It may have been taken before it was known that the token is away.
             Err(E::Unsettled { placement, .. }) => assert_eq!(placement.issuer, "south"),
             other => panic!("{other:?}"),
         }

@@ -48,7 +48,7 @@ fn ask(phone: u32) -> Ask {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_one_after_another_and_those_of_a_clone_go_over_one_connection() {
+async fn calls_one_after_another_and_those_of_a_clone_share_their_connections() {
     let world = World::new();
     let platform = world.identity("platform", "obol://platform/main");
     let config = world.config(&[("obol://platform/main", &platform)]);
@@ -61,7 +61,9 @@ async fn calls_one_after_another_and_those_of_a_clone_go_over_one_connection() {
         clone.sign(fresh_key(), &ask(2 * phone + 1)).await.unwrap();
     }
     client.keys().await.remove(0).1.unwrap();
-    assert_eq!(count.load(Ordering::SeqCst), 1);
+    // One, but for calls that come before the last one's connection is free again.
+    let count = count.load(Ordering::SeqCst);
+    assert!(count <= 5, "{count} connections for 21 calls");
 }
 
 #[tokio::test(flavor = "multi_thread")]

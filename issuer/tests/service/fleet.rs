@@ -19,7 +19,7 @@ const SHORT: Duration = Duration::from_secs(2);
 
 pub(crate) struct Fleet {
     pub(crate) worlds: [World; 2],
-    faults: [Arc<Faults>; 2],
+    pub(crate) faults: [Arc<Faults>; 2],
     identity: Identity,
     pub(crate) client: IssuerClient,
 }

@@ -100,6 +100,7 @@ async fn metrics_count_what_was_signed_refused_and_sampled() {
         "obol_issuer_sampled_total 1",
         "obol_issuer_sample_failures_total 0",
         "obol_issuer_waiting 0",
+        "obol_issuer_shards_away 0",
         "obol_issuer_http_requests_total{route=\"/v1/credentials\",status=\"201\"} 1",
     ] {
         assert!(
