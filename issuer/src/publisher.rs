@@ -268,10 +268,6 @@ impl<S: RoleSigner, D: Disk> Publisher<S, D> {
         let (root, _) = roots.last().expect("a chain of roots has a first one");
         let (targets, targets_bytes) = self.offline.targets(root, now)?;
         self.follow_keys(root, &targets).await?;
-        for (root, bytes) in &roots {
-            let name = format!("{}.root.json", root.head.version);
-            self.folder.write_once(&metadata(&name), bytes)?;
-        }
         for (path, file) in &targets.targets {
             let bytes = self.offline.file(path, file)?;
             self.folder.write_target(path, &bytes)?;
@@ -297,8 +293,7 @@ impl<S: RoleSigner, D: Disk> Publisher<S, D> {
         self.current.fares = Some(fares.clone());
         let snapshot = self.snapshot(meta, now).await?;
         self.current.snapshot = Some(snapshot.clone());
-        self.folder.settle()?;
-        let outcome = self.timestamp(&snapshot, now).await?;
+        let outcome = self.timestamp(&roots, &snapshot, now).await?;
         self.folder.settle()?;
         let referenced = [&targets, &denylist.content, &fares.content];
         self.folder
@@ -396,6 +391,7 @@ impl<S: RoleSigner, D: Disk> Publisher<S, D> {
 
     async fn timestamp(
         &mut self,
+        roots: &[(Root, Vec<u8>)],
         snapshot: &Published<Snapshot>,
         now: UnixTime,
     ) -> Result<Outcome, PublishError> {
@@ -405,8 +401,9 @@ impl<S: RoleSigner, D: Disk> Publisher<S, D> {
             && before.content.snapshot == meta
             && now < before.at.plus(TIMESTAMP_RENEW_S)
         {
-            let name = metadata("timestamp.json");
-            self.folder.write_once(&name, &before.bytes)?;
+            let (name, bytes) = (metadata("timestamp.json"), before.bytes.clone());
+            self.lay_roots(roots)?;
+            self.folder.write_once(&name, &bytes)?;
             return Ok(Outcome::UpToDate);
         }
         let role = OnlineRole::Timestamp;
@@ -420,11 +417,23 @@ impl<S: RoleSigner, D: Disk> Publisher<S, D> {
             issued: Some(issued),
         };
         let bytes = self.sign(role, content.to_json()).await?;
+        // Whoever finds a root that names another key wants the timestamp of that key: they come
+        // together, as nearly as two files can.
+        self.lay_roots(roots)?;
         self.folder.replace(&metadata("timestamp.json"), &bytes)?;
         let version = content.head.version;
         let at = now;
         self.current.timestamp = Some(Published { content, bytes, at });
         Ok(Outcome::Published(version))
+    }
+
+    /// With all that a timestamp builds on, durable when this returns.
+    fn lay_roots(&mut self, roots: &[(Root, Vec<u8>)]) -> Result<(), PublishError> {
+        for (root, bytes) in roots {
+            let name = format!("{}.root.json", root.head.version);
+            self.folder.write_once(&metadata(&name), bytes)?;
+        }
+        Ok(self.folder.settle()?)
     }
 
     /// Signed, and verified once more, by the key that terminals will ask.

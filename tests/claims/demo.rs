@@ -215,6 +215,17 @@ fn a_rider_and_a_shard_are_refused_seconds_after_the_command_and_others_ride() {
     plans_are_held_against_what_the_buses_told(folder.path());
 }
 
+/// So long after a moment, both as TOML has them.
+pub(crate) fn moment_after(moment: &str, after: &str) -> String {
+    let then = format!("{moment} + {after}");
+    let format = ["-u", "-d", &then, "+%Y-%m-%dT%H:%M:%SZ"];
+    let date = Command::new("date").args(format).output().unwrap();
+    String::from_utf8(date.stdout)
+        .unwrap()
+        .trim_end()
+        .to_owned()
+}
+
 /// The platform writes down how long its terminals heard nothing, and `obol-kms` reads it.
 fn plans_are_held_against_what_the_buses_told(folder: &Path) {
     let run = |program: &str, arguments: &[&str]| {
@@ -235,14 +246,9 @@ fn plans_are_held_against_what_the_buses_told(folder: &Path) {
     let recorded = fleet.split("recorded = ").nth(1).unwrap();
     let recorded = recorded.lines().next().unwrap();
     let simulate = |activated_after: &str| {
-        let moment = |after: &str| {
-            let then = format!("{recorded} + {after}");
-            let format = ["-u", "-d", &then, "+%Y-%m-%dT%H:%M:%SZ"];
-            let date = Command::new("date").args(format).output().unwrap();
-            String::from_utf8(date.stdout).unwrap()
-        };
+        let moment = |after: &str| moment_after(recorded, after);
         let plan = format!(
-            "schema = 1\nbegins = {recorded}\nends = {}\
+            "schema = 1\nbegins = {recorded}\nends = {}\n\
              lives = {{ credential = '48h', certificate = '90d' }}\n\
              [[keys]]\nspki = '{}'\nclass = 'issuer'\npublished = {recorded}\n\
              activated = {}",

@@ -20,6 +20,7 @@ mod money;
 mod mtls;
 mod nodes;
 mod notices;
+mod online_keys;
 mod phones;
 mod proofs;
 mod proxy;

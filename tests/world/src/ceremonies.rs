@@ -228,7 +228,41 @@ impl Ceremony {
         },
     ];
 
-    /// Each of them, in the order in which they are held.
+    /// Root and targets that name the next online key.
+    pub const NEXT_ONLINE: [Ceremony; 3] = [
+        Ceremony {
+            name: "tuf-root-2-alice",
+            template: include_str!("../../../policies/ceremonies/tuf-root-rotation.toml"),
+            changes: &[],
+            site: Site::Offline,
+            token: "tuf-alice",
+            inputs: &["root-2.json"],
+            officers: ["alice", "bob"],
+        },
+        Ceremony {
+            name: "tuf-root-2-bob",
+            template: include_str!("../../../policies/ceremonies/tuf-root-rotation.toml"),
+            changes: BY_BOB,
+            site: Site::Offline,
+            token: "tuf-bob",
+            inputs: &["root-2.json"],
+            officers: ["bob", "carol"],
+        },
+        Ceremony {
+            name: "tuf-targets-1001",
+            template: include_str!("../../../policies/ceremonies/emergency-block.toml"),
+            changes: &[
+                ("Issuer 1 of", "Online keys of"),
+                ("is blocked", "are replaced"),
+            ],
+            site: Site::Offline,
+            token: "targets",
+            inputs: &["targets-1001.json"],
+            officers: ["alice", "carol"],
+        },
+    ];
+
+    /// Those that make the hierarchy, in the order in which they are held.
     pub fn all() -> impl Iterator<Item = &'static Ceremony> {
         let groups = [
             &Self::ROOT[..],

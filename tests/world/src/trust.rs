@@ -59,6 +59,52 @@ impl World {
         )
     }
 
+    /// Makes the next online key in the issuer's token, beside whoever uses that; it may not sign
+    /// yet. Its SPKI id.
+    ///
+    /// # Errors
+    /// What `obol-kms` has said.
+    pub fn make_next_online_key(&self) -> Result<String, WorldError> {
+        let token = self.token_file("issuer");
+        let generate = ["generate", "--class", "tuf-online", "--label", "online-2"];
+        let spki = self.keys(&[&generate[..], &["--token", &token]].concat())?;
+        let publish = ["keys", "publish", &spki, "--registry", REGISTRY];
+        self.tool("obol-kms").succeed(&publish)?;
+        Ok(spki)
+    }
+
+    /// Has officers name that key for all online roles, in ceremonies offline, and lays what they
+    /// signed before the publisher.
+    ///
+    /// # Errors
+    /// What the first command that fails has said.
+    pub fn name_next_online_key(&self, sites: &Sites, spki: &str) -> Result<(), WorldError> {
+        let named = |roles: [&str; 2]| {
+            let each = roles.map(|role| [format!("--{role}"), spki.to_owned()]);
+            each.concat()
+        };
+        self.draft_root("2", named(["timestamp", "snapshot"]))?;
+        self.draft_targets("1001", "1", named(["denylist", "fares"]))?;
+        for ceremony in &Ceremony::NEXT_ONLINE {
+            self.hold(sites, ceremony)?;
+        }
+        let root = |version| format!("{OFFICERS_FOLDER}/root/{version}.root.json");
+        let signatures = ["root-2.alice.json", "root-2.bob.json"];
+        self.assemble("root-2", &signatures, Some(&root(1)), &root(2))?;
+        self.make_folder(&format!("{OFFICERS_FOLDER}/emergency"))?;
+        let signature = ["targets-1001.signature.json"];
+        let out = format!("{OFFICERS_FOLDER}/emergency/1001.targets.json");
+        self.assemble("targets-1001", &signature, Some(&root(2)), &out)
+    }
+
+    /// The SPKI id of an online role's first key.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn first_online_key(&self, role: &str) -> Result<String, WorldError> {
+        self.read(&Site::Online.file(&format!("{role}.spki")))
+    }
+
     /// The folder that the issuer publishes, behind a static server.
     ///
     /// # Errors
@@ -80,7 +126,7 @@ impl World {
              state = \"publisher\"\n"
         );
         for role in ONLINE_ROLES {
-            let spki = self.read(&Site::Online.file(&format!("{role}.spki")))?;
+            let spki = self.first_online_key(role)?;
             section += &format!("{role} = \"{spki}\"\n");
         }
         Ok(section)
@@ -119,17 +165,9 @@ impl World {
         {
             self.carry(file, Site::Online)?;
         }
+        self.draft_root("1", self.online_keys(&["timestamp", "snapshot"])?)?;
         let online = |name: &str| Site::Online.file(name);
         let kms = self.tool_at(Site::Online, "obol-kms");
-        let mut root = vec!["tuf".to_owned(), "draft-root".to_owned()];
-        root.extend(["--version", "1", "--registry", REGISTRY].map(str::to_owned));
-        for request in &requests {
-            root.extend(["--officer".to_owned(), online(request)]);
-        }
-        root.extend(["--targets".to_owned(), online("tuf-targets.csr")]);
-        root.extend(self.online_keys(&["timestamp", "snapshot"])?);
-        root.extend(["--out".to_owned(), online("root-1.json")]);
-        kms.succeed(&root)?;
         let certificates = [
             "--certificate",
             "issuer.pem",
@@ -139,19 +177,52 @@ impl World {
         let bundle = online("trust-bundle.cbor");
         let life = ["--days", "100", "--out", &bundle];
         kms.succeed(&[&["tuf", "draft-bundle"], &certificates[..], &life].concat())?;
+        self.draft_targets("1", "3", self.online_keys(&["denylist", "fares"])?)
+    }
+
+    fn draft_root(&self, version: &str, online: Vec<String>) -> Result<(), WorldError> {
+        let mut root = vec!["tuf".to_owned(), "draft-root".to_owned()];
+        root.extend(["--version", version, "--registry", REGISTRY].map(str::to_owned));
+        for officer in OFFICERS {
+            let request = Site::Online.file(&format!("tuf-{officer}.csr"));
+            root.extend(["--officer".to_owned(), request]);
+        }
+        root.extend(["--targets".to_owned(), Site::Online.file("tuf-targets.csr")]);
+        root.extend(online);
+        let out = Site::Online.file(&format!("root-{version}.json"));
+        root.extend(["--out".to_owned(), out]);
+        let kms = self.tool_at(Site::Online, "obol-kms");
+        kms.succeed(&root).map(drop)
+    }
+
+    fn draft_targets(
+        &self,
+        first: &str,
+        periods: &str,
+        online: Vec<String>,
+    ) -> Result<(), WorldError> {
         let mut targets = vec!["tuf".to_owned(), "draft-targets".to_owned()];
-        targets
-            .extend(["--first", "1", "--periods", "3", "--period-days", "30"].map(str::to_owned));
+        let which = [
+            "--first",
+            first,
+            "--periods",
+            periods,
+            "--period-days",
+            "30",
+        ];
+        targets.extend(which.map(str::to_owned));
+        let bundle = Site::Online.file("trust-bundle.cbor");
         targets.extend(["--registry", REGISTRY, "--bundle", &bundle].map(str::to_owned));
-        targets.extend(self.online_keys(&["denylist", "fares"])?);
+        targets.extend(online);
         targets.extend(["--out-dir".to_owned(), Site::Online.folder().to_owned()]);
+        let kms = self.tool_at(Site::Online, "obol-kms");
         kms.succeed(&targets).map(drop)
     }
 
     fn online_keys(&self, roles: &[&str]) -> Result<Vec<String>, WorldError> {
         let mut arguments = Vec::new();
         for role in roles {
-            let spki = self.read(&Site::Online.file(&format!("{role}.spki")))?;
+            let spki = self.first_online_key(role)?;
             arguments.extend([format!("--{role}"), spki]);
         }
         Ok(arguments)

@@ -246,6 +246,7 @@ fn every_drill_that_the_trust_runbook_names_is_a_test_that_exists() {
         "platform/tests/service/doors.rs",
         "tests/claims/access.rs",
         "tests/claims/demo.rs",
+        "tests/claims/online_keys.rs",
         "wallet/tests/command/renewal.rs",
     ]
     .map(|file| fs::read_to_string(repository().join(file)).unwrap())
