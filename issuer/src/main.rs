@@ -1,6 +1,7 @@
 //! `obol-issuer`: the service, and the making of its identity on mTLS.
 
 mod code;
+mod doors;
 mod store;
 
 use std::path::{Path, PathBuf};
@@ -12,14 +13,12 @@ use clap::{Parser, Subcommand};
 use miette::IntoDiagnostic;
 use obol_console::{Outcome, StopOnStdin, init_logging, unix_now, until_stopped, write_new_pair};
 use obol_credential::UnixTime;
-use obol_issuer::{Config, Issuer, TlsFiles, est_router, publisher, router};
-use obol_transport::{
-    ClientAuth, Identity, IdentityError, LiveTls, ServerTls, TrustAnchor, listen, new_identity,
-    serve, server_config,
-};
-use tokio::signal::unix::{SignalKind, signal};
+use obol_issuer::{Config, Issuer, est_router, publisher, router};
+use obol_transport::{ClientAuth, LiveTls, listen, new_identity, serve};
 use tokio::sync::watch;
 use tracing::{error, info};
+
+use doors::{doors, reload_when_due};
 
 const UPKEEP_EVERY: Duration = Duration::from_secs(3600);
 
@@ -143,7 +142,12 @@ async fn run_service(path: &Path, stdin: StopOnStdin) -> miette::Result<Outcome>
         .publisher
         .map(|settings| tokio::spawn(publisher::run(Arc::clone(&issuer), settings, unix_now)));
     let all_tls = (tls.clone(), est_tls.clone());
-    let reloading = reload_when_asked(path.to_owned(), Arc::clone(&issuer), all_tls);
+    let reloading = reload_when_due(
+        path.to_owned(),
+        config.tls.clone(),
+        Arc::clone(&issuer),
+        all_tls,
+    );
     let reloading = tokio::spawn(reloading.into_diagnostic()?);
     let router = router(Arc::clone(&issuer), unix_now);
     let served = serve(listener, tls, router, until_stopped(stdin)).await;
@@ -163,59 +167,6 @@ async fn run_service(path: &Path, stdin: StopOnStdin) -> miette::Result<Outcome>
 /// Ends when nobody can say anything any more.
 async fn ended(mut stopped: watch::Receiver<()>) -> std::io::Result<()> {
     while stopped.changed().await.is_ok() {}
-    Ok(())
-}
-
-fn doors(
-    files: &TlsFiles,
-    clients: fn(TrustAnchor) -> ClientAuth,
-) -> Result<ServerTls, IdentityError> {
-    let identity = Identity::load(&files.certificate, &files.key)?;
-    let mut anchor = TrustAnchor::load(&files.trust)?;
-    if let Some(crl) = &files.crl {
-        anchor = anchor.with_crl(crl)?;
-    }
-    Ok(server_config(identity, clients(anchor)))
-}
-
-/// Reads the configuration again at each SIGHUP and when the revocation list was written anew, and
-/// takes all of it or nothing.
-fn reload_when_asked(
-    path: PathBuf,
-    issuer: Arc<Issuer>,
-    tls: (LiveTls, LiveTls),
-) -> std::io::Result<impl Future<Output = ()>> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    Ok(async move {
-        loop {
-            tokio::select! {
-                hung_up = hangup.recv() => if hung_up.is_none() { return },
-                () = issuer.list_changed() => {}
-            }
-            match reload(&path, &issuer, &tls).await {
-                Ok(()) => info!(path = %path.display(), "the configuration was read again"),
-                Err(refused) => {
-                    let reason = format!("{refused:#}");
-                    error!(
-                        reason,
-                        "the changed configuration is refused; the old one stays"
-                    );
-                }
-            }
-        }
-    })
-}
-
-async fn reload(path: &Path, issuer: &Issuer, tls: &(LiveTls, LiveTls)) -> miette::Result<()> {
-    let config = Config::load(path)?;
-    // The doors read what revocation lists this writes.
-    let access = issuer.reopen_access(&config, UnixTime(unix_now())).await?;
-    let members = doors(&config.tls, ClientAuth::Required)?;
-    let enrolling = doors(&config.tls, ClientAuth::Optional)?;
-    let now = UnixTime(unix_now());
-    issuer.reload(&config, access, now).await?;
-    tls.0.replace(members);
-    tls.1.replace(enrolling);
     Ok(())
 }
 
