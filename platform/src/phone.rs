@@ -101,6 +101,8 @@ async fn recharge(
             refused.to_string(),
         )
     })?;
+    // Before the order: a fault behind it would have the phone ask for another.
+    let renewal = renewal(&app, passenger.number).await?;
     app.stored(move |store| store.create_order(&order))
         .await
         .map_err(|error| error.problem(|refused: CreateOrderRefused| internal(refused)))?;
@@ -111,7 +113,7 @@ async fn recharge(
         notify_url: format!("{}{}", app.config.public_url, bank::NOTIFY_PATH),
         amount_minor: asked.amount_minor,
         currency: app.packs.current().currency().as_str().to_owned(),
-        renewal: renewal(&app, passenger.number).await?,
+        renewal,
     };
     Ok((StatusCode::CREATED, Json(reply)).into_response())
 }

@@ -56,7 +56,7 @@ async fn segment(
     let terminal = registered(&app, &peer).await?;
     let health = reported(&headers);
     note_health(&terminal, health.as_ref(), app.now());
-    keep_refresh(&app, &terminal, health).await?;
+    keep_refresh(&app, &terminal, health).await;
     let segment = verified(&peer, &terminal, body).await?;
     let upload = examined(&app, &terminal, segment).await?;
     let epoch = upload.epoch();
@@ -137,17 +137,16 @@ fn note_health(terminal: &Terminal, report: Option<&Result<Health, HealthRefused
     }
 }
 
-/// Plans of rotations are held against how long terminals hear nothing.
+/// Plans of rotations are held against how long terminals hear nothing. Rides do not wait for it:
+/// the terminal tells it again with its next segment.
 async fn keep_refresh(
     app: &App,
     terminal: &Terminal,
     report: Option<Result<Health, HealthRefused>>,
-) -> Result<(), Problem> {
-    let Some(Ok(health)) = report else {
-        return Ok(());
-    };
+) {
+    let Some(Ok(health)) = report else { return };
     let Some(refreshed_at) = health.refreshed.map(UnixTime) else {
-        return Ok(());
+        return;
     };
     let refresh = TerminalRefresh {
         refreshed_at,
@@ -155,8 +154,14 @@ async fn keep_refresh(
     };
     let name = terminal.name.clone();
     let kept = app.stored(move |store| store.note_refresh(&name, refresh));
-    kept.await
+    let kept = kept.await;
+    if kept
         .map_err(|error| error.problem(|fault: Fault| internal(fault)))
+        .is_err()
+    {
+        let terminal = terminal.name.as_str();
+        warn!(terminal, "how long it heard nothing is not written down");
+    }
 }
 
 /// The segment, signed by the very key that speaks on this connection and for this terminal.

@@ -18,10 +18,11 @@ static LIMITS: ObolLimits = ObolLimits {
 };
 const BITS: usize = 256;
 
-/// A verifier between two guards, and the memory of one status list.
+/// A verifier between two guards, and the memory of its status lists: each call has its own, which
+/// stays as long as the verifier may read it.
 struct Room {
     memory: Vec<u128>,
-    bits: Box<[u8; BITS]>,
+    bits: Vec<Box<[u8; BITS]>>,
     size: usize,
 }
 
@@ -46,8 +47,11 @@ impl Room {
         let size = unsafe { obol_verifier_size(&raw const LIMITS) };
         let canary = u128::from_ne_bytes([CANARY; 16]);
         let memory = vec![canary; (size + 2 * GUARD).div_ceil(16)];
-        let bits = Box::new([0; BITS]);
-        let mut room = Self { memory, bits, size };
+        let mut room = Self {
+            memory,
+            bits: Vec::new(),
+            size,
+        };
         // SAFETY: the memory behind the first guard is as long as it must be, and ours.
         let code = unsafe {
             let operator = c"metro".as_ptr();
@@ -92,7 +96,11 @@ impl Room {
                 4 => {
                     let list = bytes.get(4..).unwrap_or_default();
                     let (list, len) = (list.as_ptr(), list.len());
-                    let bits = self.bits.as_mut_ptr();
+                    self.bits.push(Box::new([0; BITS]));
+                    let bits = self
+                        .bits
+                        .last_mut()
+                        .map_or(core::ptr::null_mut(), |bits| bits.as_mut_ptr());
                     let kid = kid.as_ptr();
                     obol_verifier_put_status_list(verifier, kid, number, list, len, bits, BITS)
                 }

@@ -3,7 +3,7 @@ use std::{thread, time::Duration};
 use miette::{Diagnostic, IntoDiagnostic};
 use obol_console::{Outcome, two_lines, unix_now};
 use obol_pos_sdk::{
-    Acknowledgement, Backoff, HEALTH_HEADER, Health, KeyFault, Provisioning, SealError,
+    Acknowledgement, Backoff, HEALTH_HEADER, Health, KeyFault, Provisioning, Refreshes, SealError,
     SegmentSigner, UnixTime, Uplink, UploadError, upload,
 };
 use obol_transport::{Bytes, HttpsClient, Problem, TransportError, http};
@@ -115,7 +115,11 @@ pub(crate) fn run(folder: &Folder, format: Format) -> miette::Result<Outcome> {
     let signer = signer(folder, &provisioning)?;
     let (anchor, identity) = credentials(&provisioning)?;
     let mut journal = folder.journal(&provisioning)?;
-    let refreshes = folder.refreshes(&provisioning)?;
+    // The report decides nothing: rides do not wait for what is missing in it.
+    let refreshes = folder.refreshes(&provisioning).unwrap_or_else(|unread| {
+        eprintln!("{}", two_lines(&unread.into()));
+        Refreshes::default()
+    });
     let mut uplink = HttpUplink {
         runtime: runtime()?,
         client: HttpsClient::expecting("platform", &anchor, Some(identity)),

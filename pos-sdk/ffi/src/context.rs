@@ -4,7 +4,7 @@ use std::{error::Error, path::PathBuf};
 
 use obol_pos_sdk::{
     Acknowledgement, AcknowledgementRefused, Decision, Epoch, FolderError, Granted, Health,
-    JournalError, Opening, Provisioning, SealError, SealedSegment, Sealing, SegmentKey,
+    JournalError, Opening, Provisioning, Refreshes, SealError, SealedSegment, Sealing, SegmentKey,
     SegmentSigner, Terminal, TerminalFolder, UnixTime, UpdateError,
 };
 
@@ -241,7 +241,9 @@ impl Context {
 
     /// The health report that goes beside a segment, as JSON.
     pub(crate) fn health(&mut self, now: UnixTime, software: &[u8]) -> Result<String, Failed> {
-        let refreshes = self.folder.refreshes(&self.provisioning)?;
+        // The report decides nothing: it is told without what cannot be read.
+        let refreshes = self.folder.refreshes(&self.provisioning);
+        let refreshes = refreshes.unwrap_or_else(|_| Refreshes::default());
         let health = Health {
             clock: now.0,
             waiting: self.terminal.journal().waiting()?,

@@ -32,7 +32,8 @@ impl Refreshes {
         let day = at.0 / DAY_S;
         let longest_s = self.longest_s.entry(day).or_insert(silence_s);
         *longest_s = silence_s.max(*longest_s);
-        self.longest_s.retain(|before, _| *before + DAYS >= day);
+        self.longest_s
+            .retain(|before, _| before.saturating_add(DAYS) >= day);
         self.last = Some(at);
     }
 

@@ -277,11 +277,17 @@ impl<S: TrustStorage, C: CheckSignature + Clone> TrustUpdater<S, C> {
         let set = self.read_set(&client, &wanted, root)?;
         let roles = self.current_roles()?.to_text();
         let in_use = self.storage.read(SET, SET_FILE_MAX);
-        if !in_use.is_ok_and(|in_use| in_use.as_deref() == Some(&*roles)) {
+        if in_use.is_ok_and(|in_use| in_use.as_deref() == Some(&*roles)) {
+            // Whoever switched to it may have ended before its name was on the medium, and the files
+            // of the one before go now.
+            self.storage.sync_names()?;
+        } else {
+            replace(&mut self.storage, SET, &roles)?;
+            // Behind the set: whoever ends in between tells of a longer silence, never of news that
+            // was not taken.
             let mut refreshes = self.refreshes()?;
             refreshes.note(now.max(set.state.periods().signed_at));
             replace(&mut self.storage, REFRESHES, refreshes.to_text().as_bytes())?;
-            replace(&mut self.storage, SET, &roles)?;
         }
         self.forget_all_but(&wanted)?;
         Ok(set)

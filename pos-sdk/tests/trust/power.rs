@@ -42,6 +42,29 @@ fn wherever_the_power_fails_in_an_update_the_terminal_has_a_whole_set_and_goes_o
 }
 
 #[test]
+fn what_a_killed_update_had_not_synced_stays_when_the_power_fails_after_the_next() {
+    let mut repository = Repository::new();
+    let fs = initialised(&repository);
+    update(&fs, &repository).unwrap();
+    repository.denied.push(5);
+    repository.publish();
+    let whole = fs.cut(Loss::Everything);
+    update(&whole, &repository).unwrap();
+    for at in 0..whole.operations() {
+        for loss in [Loss::Everything, Loss::Names, Loss::FirstNames] {
+            let running = fs.cut(Loss::Everything);
+            running.fail_power_at(at);
+            update(&running, &repository).unwrap_err();
+            running.revive();
+            update(&running, &repository).unwrap();
+            let after = running.cut(loss);
+            let set = accepted(&after, &repository).expect("a whole set");
+            assert_eq!(set.version, 2, "killed at {at}");
+        }
+    }
+}
+
+#[test]
 fn a_version_that_was_seen_before_the_power_failed_is_not_turned_back_after() {
     let mut repository = Repository::new();
     let fs = initialised(&repository);

@@ -203,9 +203,10 @@ impl From<BackupError> for Failure {
     fn from(error: BackupError) -> Failure {
         match error {
             BackupError::Fault(fault) => fault.into(),
-            BackupError::Exists(_) => {
-                Failure::failed(error, "nothing was overwritten; choose another --out")
-            }
+            BackupError::Exists(_) => Failure::failed(
+                error,
+                "nothing was overwritten; move it away or choose another name",
+            ),
             BackupError::Write { .. } => Failure::failed(error, "check the folder of --out"),
         }
     }

@@ -224,8 +224,9 @@ struct Part<'a> {
 
 impl Part<'_> {
     fn beside<'a>(files: &'a dyn Files, to: &Path) -> Result<Part<'a>, BackupError> {
-        if files.exists(to) {
-            return Err(BackupError::Exists(to.to_owned()));
+        // A log that a killed daemon left would be played into the new file, its active keys with it.
+        if let Some(path) = names(to).find(|path| files.exists(path)) {
+            return Err(BackupError::Exists(path));
         }
         let path = to.with_added_extension(format!("{}.part", std::process::id()));
         let part = Part { files, path };
@@ -257,11 +258,9 @@ impl Part<'_> {
     }
 
     fn remove(&self) {
-        for suffix in ["", "-wal", "-shm", "-journal"] {
-            let mut path = self.path.clone().into_os_string();
-            path.push(suffix);
+        for path in names(&self.path) {
             // Most of them were never made.
-            drop(self.files.remove(Path::new(&path)));
+            drop(self.files.remove(&path));
         }
     }
 }
@@ -270,6 +269,15 @@ impl Drop for Part<'_> {
     fn drop(&mut self) {
         self.remove();
     }
+}
+
+/// A file of SQLite's, and what SQLite keeps beside it.
+fn names(path: &Path) -> impl Iterator<Item = PathBuf> {
+    ["", "-wal", "-shm", "-journal"].into_iter().map(|suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        name.into()
+    })
 }
 
 fn copy(source: &Connection, to: &Path) -> Result<(), Fault> {

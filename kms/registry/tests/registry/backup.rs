@@ -123,6 +123,37 @@ fn a_restore_overwrites_nothing() {
     assert_eq!(world.again().id(), RegistryId([7; 16]));
 }
 
+/// SQLite would play the log into the restored file: keys would come back active that no officer
+/// let return.
+#[test]
+fn nothing_is_restored_beside_the_log_that_a_killed_daemon_left() {
+    let world = World::new();
+    let key = world.key_in(State::Active, 1);
+    let (backup, to) = (world.path("backup"), world.path("restored"));
+    world.registry.back_up(&backup).unwrap();
+    for suffix in ["-wal", "-shm", "-journal"] {
+        let left = world.path(&format!("restored{suffix}"));
+        let of_daemon = world.registry.path().with_file_name(format!(
+            "{}-wal",
+            world.registry.path().file_name().unwrap().to_str().unwrap()
+        ));
+        fs::copy(of_daemon, &left).unwrap();
+        for refused in [
+            Registry::restore(&backup, &to, NEW_LIFE, NOW).map(drop),
+            world.registry.back_up(&to).map_err(RestoreError::Write),
+        ] {
+            assert!(
+                matches!(&refused, Err(RestoreError::Write(BackupError::Exists(path))) if *path == left),
+                "{refused:?}"
+            );
+        }
+        assert!(!to.exists());
+        fs::remove_file(left).unwrap();
+    }
+    let restored = Registry::restore(&backup, &to, NEW_LIFE, NOW).unwrap();
+    assert_eq!(restored.suspended, [key.spki]);
+}
+
 #[test]
 fn a_backup_with_a_forged_history_is_refused() {
     let forgeries = [
