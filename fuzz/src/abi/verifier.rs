@@ -22,7 +22,7 @@ const BITS: usize = 256;
 /// stays as long as the verifier may read it.
 struct Room {
     memory: Vec<u128>,
-    bits: Vec<Box<[u8; BITS]>>,
+    bits: Vec<Vec<u8>>,
     size: usize,
 }
 
@@ -96,11 +96,11 @@ impl Room {
                 4 => {
                     let list = bytes.get(4..).unwrap_or_default();
                     let (list, len) = (list.as_ptr(), list.len());
-                    self.bits.push(Box::new([0; BITS]));
+                    self.bits.push(vec![0; BITS]);
                     let bits = self
                         .bits
                         .last_mut()
-                        .map_or(core::ptr::null_mut(), |bits| bits.as_mut_ptr());
+                        .map_or(core::ptr::null_mut(), Vec::as_mut_ptr);
                     let kid = kid.as_ptr();
                     obol_verifier_put_status_list(verifier, kid, number, list, len, bits, BITS)
                 }
