@@ -212,11 +212,13 @@ async fn of_requests_to_a_token_that_hangs_one_at_a_time_waits_and_what_was_sign
             .iter()
             .all(|result| result["credential"].is_string())
     );
+    let begun = Instant::now();
     let cti = loop {
         let reply = caller.post("/v1/credentials", &[name], &open).await;
         if reply.status == 201 {
             break json_of(&reply, 201)["cti"].clone();
         }
+        assert!(begun.elapsed() < PATIENCE, "it is not signed: {reply:?}");
         sleep(Duration::from_millis(50)).await;
     };
     let again = caller.post("/v1/credentials", &[name], &open).await;
