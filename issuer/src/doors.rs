@@ -39,16 +39,44 @@ enum Due {
     Files,
 }
 
+/// What stands in the files; one that cannot be read counts as none. It is looked at before anything
+/// is read from them: what is written meanwhile is found at the next look.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    trust: u64,
+    all: u64,
+}
+
+impl Seen {
+    pub(crate) fn of(files: &TlsFiles) -> Self {
+        let own = [&files.certificate, &files.key, &files.trust];
+        Self {
+            trust: fingerprint([&files.trust]),
+            all: fingerprint(own.into_iter().chain(&files.crl)),
+        }
+    }
+}
+
+fn fingerprint<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> u64 {
+    let mut all = DefaultHasher::new();
+    for path in paths {
+        std::fs::read(path).ok().hash(&mut all);
+    }
+    all.finish()
+}
+
 /// Reads the configuration again at each SIGHUP and when the revocation list was written anew, and
-/// takes all of it or nothing; certificates, access CAs and lists also when they have changed.
+/// takes all of it or nothing; so also when the access CAs that are trusted have changed, since lists
+/// are made in their names. Of certificates and lists that have changed it takes these alone.
 pub(crate) fn reload_when_due(
     path: PathBuf,
-    mut files: TlsFiles,
+    (mut files, mut seen): (TlsFiles, Seen),
     issuer: Arc<Issuer>,
     tls: Listeners,
 ) -> std::io::Result<impl Future<Output = ()>> {
     let mut hangup = signal(SignalKind::hangup())?;
-    let mut seen = fingerprint(&files);
+    // Whom the issuer believes, in the doors as in the lists.
+    let mut trusted = seen.trust;
     Ok(async move {
         loop {
             let due = tokio::select! {
@@ -57,12 +85,23 @@ pub(crate) fn reload_when_due(
                     None => return,
                 },
                 () = issuer.list_changed() => Due::Configuration,
-                () = sleep(LOOK_EVERY) => Due::Files,
+                () = sleep(LOOK_EVERY) => {
+                    let found = Seen::of(&files);
+                    if found == seen {
+                        continue;
+                    }
+                    seen = found;
+                    match found.trust == trusted {
+                        true => Due::Files,
+                        false => Due::Configuration,
+                    }
+                }
             };
             match due {
                 Due::Configuration => match reload(&path, &issuer, &tls).await {
                     Ok(taken) => {
-                        (seen, files) = (fingerprint(&taken), taken);
+                        (files, seen) = taken;
+                        trusted = seen.trust;
                         info!(path = %path.display(), "the configuration was read again");
                     }
                     Err(refused) => {
@@ -73,29 +112,24 @@ pub(crate) fn reload_when_due(
                         );
                     }
                 },
-                Due::Files => {
-                    let found = fingerprint(&files);
-                    if found != seen {
-                        seen = found;
-                        take_files(&files, &tls);
-                    }
-                }
+                Due::Files => take_files(&files, &tls),
             }
         }
     })
 }
 
-async fn reload(path: &Path, issuer: &Issuer, tls: &Listeners) -> miette::Result<TlsFiles> {
+async fn reload(path: &Path, issuer: &Issuer, tls: &Listeners) -> miette::Result<(TlsFiles, Seen)> {
     let config = Config::load(path)?;
+    let seen = Seen::of(&config.tls);
     // The doors read what revocation lists this writes.
-    let access = issuer.reopen_access(&config, UnixTime(unix_now())).await?;
+    let reopened = issuer.reopen_access(&config, UnixTime(unix_now())).await?;
     let members = doors(&config.tls, ClientAuth::Required)?;
     let enrolling = doors(&config.tls, ClientAuth::Optional)?;
     let now = UnixTime(unix_now());
-    issuer.reload(&config, access, now).await?;
+    issuer.reload(&config, reopened, now).await?;
     tls.0.replace(members);
     tls.1.replace(enrolling);
-    Ok(config.tls)
+    Ok((config.tls, seen))
 }
 
 fn take_files(files: &TlsFiles, tls: &Listeners) {
@@ -116,14 +150,4 @@ fn take_files(files: &TlsFiles, tls: &Listeners) {
             );
         }
     }
-}
-
-/// Of what stands in the files; one that cannot be read counts as none.
-fn fingerprint(files: &TlsFiles) -> u64 {
-    let paths = [&files.certificate, &files.key, &files.trust];
-    let mut all = DefaultHasher::new();
-    for path in paths.into_iter().chain(&files.crl) {
-        std::fs::read(path).ok().hash(&mut all);
-    }
-    all.finish()
 }

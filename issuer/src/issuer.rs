@@ -11,7 +11,7 @@ use obol_credential::UnixTime;
 use obol_kms_client::KmsClient;
 use obol_trust::BundleRefused;
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, MutexGuard, Notify};
 use tracing::{error, info};
 
 use crate::access::{AccessCa, AccessError};
@@ -50,7 +50,7 @@ pub struct Issuer {
     /// What issuers that publish share; none where this one does not stand for it.
     shared: Option<SharedState>,
     changed: Notify,
-    lists: tokio::sync::Mutex<()>,
+    lists: Mutex<()>,
     live: ArcSwap<Live>,
     fixed: Fixed,
     /// Of the register, which only a start can change.
@@ -66,6 +66,14 @@ pub(crate) enum RevokeRefused {
     Register(#[from] RegisterError),
     #[error(transparent)]
     Access(#[from] AccessError),
+}
+
+/// The access CAs of a changed configuration. Until they are taken or dropped nobody else writes
+/// revocation lists: by the old CAs, the next one's list would be a stranger's.
+#[derive(Debug)]
+pub struct Reopened<'a> {
+    access: Option<Arc<AccessCa>>,
+    _one_list_at_a_time: MutexGuard<'a, ()>,
 }
 
 /// What a reload replaces, all of it at once.
@@ -124,7 +132,7 @@ impl Issuer {
                 .as_ref()
                 .map(|settings| SharedState::new(&settings.state)),
             changed: Notify::new(),
-            lists: tokio::sync::Mutex::new(()),
+            lists: Mutex::new(()),
             register,
             admission: Admission::new(PLACES),
             _watch: keep_up(watched, Arc::clone(&availability)),
@@ -151,16 +159,17 @@ impl Issuer {
         &self,
         config: &Config,
         now: UnixTime,
-    ) -> Result<Option<Arc<AccessCa>>, StartError> {
-        if let Some(access) = self.access()
-            && access.is_of(config)
-        {
-            return Ok(Some(access));
-        }
-        let access = AccessCa::open(config).await?.map(Arc::new);
-        let _one_list_at_a_time = self.lists.lock().await;
+    ) -> Result<Reopened<'_>, StartError> {
+        let one_list_at_a_time = self.lists.lock().await;
+        let access = match self.access().filter(|access| access.is_of(config)) {
+            Some(same) => Some(same),
+            None => AccessCa::open(config).await?.map(Arc::new),
+        };
         make_due_lists(access.as_deref(), &self.register, now).await?;
-        Ok(access)
+        Ok(Reopened {
+            access,
+            _one_list_at_a_time: one_list_at_a_time,
+        })
     }
 
     /// Takes a changed configuration: keys, classes, clients, quotas, access CAs. Requests under way
@@ -171,7 +180,7 @@ impl Issuer {
     pub async fn reload(
         &self,
         config: &Config,
-        access: Option<Arc<AccessCa>>,
+        reopened: Reopened<'_>,
         now: UnixTime,
     ) -> Result<(), StartError> {
         self.fixed.check_same(&Fixed::of(config))?;
@@ -179,7 +188,7 @@ impl Issuer {
         check_served(&self.kms, config, &shards).await?;
         let shards = shards.suspending(self.live.load().shards.suspended().clone());
         self.live.store(Arc::new(Live::new(config, shards)));
-        self.access.store(access);
+        self.access.store(reopened.access.clone());
         self.refresh_members(now).await?;
         Ok(())
     }

@@ -28,7 +28,7 @@ pub use config::{Config, ConfigError, EnrolmentConfig, TerminalsConfig, TlsFiles
 pub use enrolment::{CODE_LIFE_S, Code, EnrolmentRequest, RequestRefused};
 pub use est::est_router;
 pub use issuance::{Asked, FareTemplate, IssueRefused, POSSESSION_SKEW_S, Policy, Proven, prove};
-pub use issuer::{IssuedCredential, Issuer, Request, StartError};
+pub use issuer::{IssuedCredential, Issuer, Reopened, Request, StartError};
 pub use publisher::read_kid;
 pub use register::{
     BackupError, Change, ChangeRefused, CodeVerdict, CredentialRecord, DeniedIndexes, Examined,

@@ -18,7 +18,7 @@ use obol_transport::{ClientAuth, LiveTls, listen, new_identity, serve};
 use tokio::sync::watch;
 use tracing::{error, info};
 
-use doors::{doors, reload_when_due};
+use doors::{Seen, doors, reload_when_due};
 
 const UPKEEP_EVERY: Duration = Duration::from_secs(3600);
 
@@ -119,6 +119,7 @@ fn check_config(path: &Path) -> miette::Result<Outcome> {
 
 async fn run_service(path: &Path, stdin: StopOnStdin) -> miette::Result<Outcome> {
     let config = Config::load(path)?;
+    let seen = Seen::of(&config.tls);
     // The first revocation list is made at the start, so the doors come after it.
     let issuer = Arc::new(Issuer::start(&config, UnixTime(unix_now())).await?);
     let tls = LiveTls::new(doors(&config.tls, ClientAuth::Required)?);
@@ -144,7 +145,7 @@ async fn run_service(path: &Path, stdin: StopOnStdin) -> miette::Result<Outcome>
     let all_tls = (tls.clone(), est_tls.clone());
     let reloading = reload_when_due(
         path.to_owned(),
-        config.tls.clone(),
+        (config.tls.clone(), seen),
         Arc::clone(&issuer),
         all_tls,
     );

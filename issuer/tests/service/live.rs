@@ -1,5 +1,7 @@
 //! What changes while connections are open.
 
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
@@ -11,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
 use crate::enrolment::{SAN, Town, USER};
-use crate::process::{PATIENCE, Service, asked, logged, world_and_platform};
+use crate::process::{PATIENCE, Service, asked, logged, spawn, world_and_platform};
 use crate::raw::Raw;
 use crate::world::{Leaf, World, json_of};
 
@@ -169,4 +171,56 @@ async fn the_list_that_another_issuer_wrote_is_read_without_a_signal_and_closes_
     let again = connect("second").await;
     let alert = again.alert().await;
     assert_eq!(alert, rustls::AlertDescription::CertificateRevoked);
+}
+
+/// What a pipe holds that nobody reads.
+const PIPE_BYTES: usize = 64 * 1024;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_another_issuer_writes_while_this_one_starts_counts_too() {
+    let (world, platform) = world_and_platform();
+    let second = world.identity("second", "obol://platform/second");
+    let clients = [
+        ("obol://platform/main", &platform),
+        ("obol://platform/second", &second),
+    ];
+    world.write_config(&clients);
+    world.write_list(1, &[]);
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let config = std::fs::read_to_string(world.path("issuer.toml")).unwrap();
+    let config =
+        config
+            .replace("# crl =", "crl =")
+            .replacen("127.0.0.1:0", &address.to_string(), 1);
+    world.write("issuer.toml", &config);
+    // It has read its files when it listens, and stands still until somebody hears that it is ready.
+    let (stdout, mut full) = std::io::pipe().unwrap();
+    full.write_all(&[b'\n'; PIPE_BYTES]).unwrap();
+    let child = spawn(&world, full);
+    let begun = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "it does not listen");
+        sleep(Duration::from_millis(20)).await;
+    }
+    world.write_list(2, &["second"]);
+    let service = Service::when_ready(child, stdout, &world);
+    let base = service.caller(&world, &platform).base;
+    let connect = async |name: &str| {
+        let leaf = leaf(&world, name);
+        Raw::connect(&world, &base, Some(&leaf), "http/1.1").await
+    };
+    let begun = Instant::now();
+    while ask(&mut connect("second").await, "/healthz")
+        .await
+        .is_some()
+    {
+        assert!(begun.elapsed() < CLOSED_WITHIN, "still let in");
+        sleep(Duration::from_millis(100)).await;
+    }
+    let alert = connect("second").await.alert().await;
+    assert_eq!(alert, rustls::AlertDescription::CertificateRevoked);
+    let ok = Some("HTTP/1.1 200 OK".to_owned());
+    assert_eq!(ask(&mut connect("platform").await, "/healthz").await, ok);
 }

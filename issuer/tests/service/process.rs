@@ -1,6 +1,6 @@
 //! The shipped binary: signals, `kill -9`, an orderly end.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,21 +22,16 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn start(world: &World) -> Self {
-        let log = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(world.path("issuer.log"))
-            .unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_obol-issuer"))
-            .args(["serve", "--config"])
-            .arg(world.path("issuer.toml"))
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let mut child = spawn(world, Stdio::piped());
+        let stdout = child.stdout.take().unwrap();
+        Self::when_ready(child, stdout, world)
+    }
+
+    /// One that may have begun to speak already.
+    pub(crate) fn when_ready(child: Child, stdout: impl Read, world: &World) -> Self {
         let mut enrolment = None;
-        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-            let line = line.unwrap();
+        let lines = BufReader::new(stdout).lines().map(Result::unwrap);
+        for line in lines.filter(|line| !line.is_empty()) {
             match line.split_once(' ').unwrap() {
                 ("ready", address) => {
                     let address = address.to_owned();
@@ -97,6 +92,22 @@ impl Drop for Service {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// Starts it, and does not wait until it is ready.
+pub(crate) fn spawn(world: &World, stdout: impl Into<Stdio>) -> Child {
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(world.path("issuer.log"))
+        .unwrap();
+    Command::new(env!("CARGO_BIN_EXE_obol-issuer"))
+        .args(["serve", "--config"])
+        .arg(world.path("issuer.toml"))
+        .stdout(stdout)
+        .stderr(log)
+        .spawn()
+        .unwrap()
 }
 
 pub(crate) async fn logged(world: &World, text: &str) {

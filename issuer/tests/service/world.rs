@@ -159,6 +159,13 @@ impl World {
         next
     }
 
+    /// The access CA's certificate as the root issues it another time, for the same key.
+    pub(crate) fn access_again(&self) -> String {
+        let params = access_params("access-1");
+        let again = params.signed_by(self.access.key(), &self.root);
+        again.unwrap().pem()
+    }
+
     /// An access CA of a root that is none of this world's.
     pub(crate) fn foreign_access(&self) -> CertifiedIssuer<'static, KeyPair> {
         access_ca("access-1")
@@ -183,6 +190,19 @@ impl World {
 
     /// The access CA's revocation list, which names these identities.
     pub(crate) fn write_list(&self, number: u64, revoked: &[&str]) {
+        self.write(
+            "access.crl.pem",
+            &self.list_by(&self.access, number, revoked),
+        );
+    }
+
+    /// The same of another, as PEM.
+    pub(crate) fn list_by(
+        &self,
+        access: &CertifiedIssuer<'static, KeyPair>,
+        number: u64,
+        revoked: &[&str],
+    ) -> String {
         let now = time::OffsetDateTime::now_utc();
         let entry = |name: &&str| {
             let pem = std::fs::read(self.path(&format!("{name}.pem"))).unwrap();
@@ -203,8 +223,7 @@ impl World {
             revoked_certs: revoked.iter().map(entry).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        let pem = list.signed_by(&self.access).unwrap().pem().unwrap();
-        self.write("access.crl.pem", &pem);
+        list.signed_by(access).unwrap().pem().unwrap()
     }
 
     /// Of an access CA of the caller's.
