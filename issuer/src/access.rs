@@ -191,8 +191,8 @@ impl AccessCa {
     }
 
     /// Makes the next revocation list of each CA whose key the daemon has, and puts them in the
-    /// place of the last ones: what stood there, and every member of that CA that is revoked. A list
-    /// of another trusted CA stays as it is; one of a CA that is not trusted any more goes.
+    /// place of the last ones: what stood there, and every member of that CA that is revoked. The
+    /// newest list of another trusted CA stays as it is; one of a CA that is not trusted any more goes.
     ///
     /// # Errors
     /// [`AccessError`]; the last lists stay then.
@@ -203,7 +203,12 @@ impl AccessCa {
     ) -> Result<(), AccessError> {
         let lists = Lists::read(&self.crl)?;
         let mut text = String::new();
-        for authority in &self.authorities {
+        for (place, authority) in self.authorities.iter().enumerate() {
+            // Two certificates of one CA have one list: a second would be refused wherever it is read.
+            let mut before = self.authorities[..place].iter();
+            if before.any(|other| other.ca.is_same_ca(&authority.ca)) {
+                continue;
+            }
             let last = lists.of(&authority.ca);
             let list = match (authority.key, last) {
                 (KeyAt::Daemon, last) => Some(self.next_list(authority, last, members, now).await?),
@@ -309,7 +314,7 @@ impl AccessCa {
     }
 
     /// Whether the next lists should be made: half of the last one's life is over, a CA whose key the
-    /// daemon has is without one, or a CA that is not trusted any more has one.
+    /// daemon has is without one, a CA has two, or a CA that is not trusted any more has one.
     pub(crate) fn list_is_due(&self, now: UnixTime) -> bool {
         let Ok(lists) = Lists::read(&self.crl) else {
             return true;
@@ -319,7 +324,8 @@ impl AccessCa {
             let list = lists.of(&one.ca);
             list.is_none_or(|list| is_half_over(list, now))
         };
-        lists.has_strangers(self.authorities.iter().map(|one| &one.ca)) || served.any(is_due)
+        let cas = self.authorities.iter().map(|one| &one.ca);
+        !lists.are_one_each(cas) || served.any(is_due)
     }
 }
 

@@ -78,6 +78,13 @@ impl CaCertificate {
         &self.spki
     }
 
+    /// Whether the other certificate is of the same CA: the root may certify one name and key again,
+    /// and what either has signed is signed by both.
+    #[must_use]
+    pub fn is_same_ca(&self, other: &Self) -> bool {
+        (&self.subject, &self.spki) == (&other.subject, &other.spki)
+    }
+
     /// Whether this CA has signed that certificate, DER; dates and extensions are not looked at.
     #[must_use]
     pub fn issued(&self, certificate: &[u8]) -> bool {
@@ -168,7 +175,8 @@ pub(crate) enum List {
 }
 
 impl TrustAnchor {
-    /// Loads a PEM file with 1 to [`ANCHORS_MAX`] different certificates of access CAs.
+    /// Loads a PEM file with 1 to [`ANCHORS_MAX`] different certificates of access CAs; two may be of
+    /// one CA, whose list then counts for both.
     ///
     /// # Errors
     /// [`IdentityError`], naming the file.

@@ -7,6 +7,7 @@ use obol_credential::UnixTime;
 use obol_transport::CaCertificate;
 use rcgen::{RevokedCertParams, SerialNumber};
 use time::OffsetDateTime;
+use x509_parser::der_parser::num_bigint::BigUint;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
@@ -53,21 +54,30 @@ impl Lists {
         }
     }
 
+    /// The newest of a CA: its officers append their next one to the file.
     pub(super) fn of(&self, ca: &CaCertificate) -> Option<&[u8]> {
-        self.all
-            .iter()
-            .find(|list| ca.listed(list))
-            .map(Vec::as_slice)
+        let own = self.all.iter().filter(|list| ca.listed(list));
+        own.max_by_key(|list| number(list)).map(Vec::as_slice)
     }
 
-    /// Whether one of them is of none of these.
-    pub(super) fn has_strangers<'a>(
+    /// Whether each is of one of these, and none is the second of its CA.
+    pub(super) fn are_one_each<'a>(
         &self,
         cas: impl Iterator<Item = &'a CaCertificate> + Clone,
     ) -> bool {
         let known = |list: &Vec<u8>| cas.clone().any(|ca| ca.listed(list));
-        !self.all.iter().all(known)
+        let has_two = |ca: &CaCertificate| {
+            let own = self.all.iter().filter(|list| ca.listed(list));
+            own.count() > 1
+        };
+        self.all.iter().all(known) && !cas.clone().any(has_two)
     }
+}
+
+/// CRL numbers as they are compared, whatever their length; none is below all.
+fn number(list: &[u8]) -> Option<BigUint> {
+    let (_, list) = CertificateRevocationList::from_der(list).ok()?;
+    list.crl_number().cloned()
 }
 
 /// Whether half of a list's life is over.

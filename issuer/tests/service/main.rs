@@ -13,6 +13,7 @@ mod faults;
 mod fleet;
 mod hostile;
 mod hostile_two;
+mod lists;
 mod live;
 mod process;
 mod proofs;

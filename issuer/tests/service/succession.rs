@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use crate::process::PATIENCE;
 use crate::terminal::{Bus, obol_pos, said};
-use crate::world::json_of;
+use crate::world::{World, json_of};
 
-const READ_AGAIN: &str = "the configuration was read again";
+pub(crate) const READ_AGAIN: &str = "the configuration was read again";
 const REFUSED: &str = "the changed configuration is refused";
 
 impl Bus {
@@ -21,11 +21,11 @@ impl Bus {
         fs::read_to_string(self.world.path("issuer.log")).unwrap()
     }
 
-    fn count(&self, text: &str) -> usize {
+    pub(crate) fn count(&self, text: &str) -> usize {
         self.log().matches(text).count()
     }
 
-    async fn until_said(&self, text: &str, times: usize) {
+    pub(crate) async fn until_said(&self, text: &str, times: usize) {
         let begun = Instant::now();
         while self.count(text) < times {
             assert!(begun.elapsed() < PATIENCE, "{}", self.log());
@@ -34,7 +34,7 @@ impl Bus {
     }
 
     /// These are trusted from now on, in this order.
-    async fn trust(&self, pems: &[&str]) {
+    pub(crate) async fn trust(&self, pems: &[&str]) {
         self.world.write("access.pem", &pems.concat());
         let (taken, refused) = (self.count(READ_AGAIN), self.count(REFUSED));
         self.service.signal("-HUP");
@@ -42,7 +42,7 @@ impl Bus {
         assert_eq!(self.count(REFUSED), refused, "{}", self.log());
     }
 
-    async fn fetches_as(&self, identity: &Identity) -> Result<u16, TransportError> {
+    pub(crate) async fn fetches_as(&self, identity: &Identity) -> Result<u16, TransportError> {
         let caller = self.service.caller(&self.world, identity);
         let url = format!("{}/v1/trust-bundle", caller.base);
         caller
@@ -52,21 +52,38 @@ impl Bus {
             .map(|reply| reply.status.as_u16())
     }
 
-    fn own(&self) -> Identity {
+    pub(crate) fn own(&self) -> Identity {
         Identity::load(&self.path("terminal.pem"), &self.path("terminal.key")).unwrap()
     }
 
-    fn renew(&self) -> (i32, String) {
+    pub(crate) fn renew(&self) -> (i32, String) {
         said(&self.enroll(&["--renew", &self.url()]))
     }
 
-    fn lists(&self) -> usize {
-        let text = fs::read_to_string(self.world.path("access.crl.pem")).unwrap();
-        // Each is of one that is trusted, and the other way round.
-        let anchor = TrustAnchor::load(&self.world.path("access.pem")).unwrap();
-        anchor.with_crl(&self.world.path("access.crl.pem")).unwrap();
-        text.matches("BEGIN X509 CRL").count()
+    /// How many lists there are: each of one that is trusted, none the second of its CA.
+    pub(crate) fn lists(&self) -> usize {
+        lists(&self.world)
     }
+
+    /// The serial that was revoked, when the doors know it.
+    pub(crate) async fn revoke(&self, by: &Identity, gone: &Identity) -> String {
+        let caller = self.service.caller(&self.world, by);
+        let taken = self.count(READ_AGAIN);
+        let path = format!("/v1/members/{}/revoke", HEXLOWER.encode(&gone.spki()));
+        let revoked = caller.post(&path, &[], &Value::Null).await;
+        let revoked = json_of(&revoked, 200);
+        self.until_said(READ_AGAIN, taken + 1).await;
+        revoked["serial"].as_str().unwrap().to_uppercase()
+    }
+}
+
+pub(crate) fn lists(world: &World) -> usize {
+    let text = fs::read_to_string(world.path("access.crl.pem")).unwrap();
+    world
+        .anchor()
+        .with_crl(&world.path("access.crl.pem"))
+        .unwrap();
+    text.matches("BEGIN X509 CRL").count()
 }
 
 fn authority(pem: &str) -> CaCertificate {
@@ -143,16 +160,8 @@ async fn the_access_ca_is_rotated_and_neither_issuer_nor_terminal_restarts() {
     assert_eq!(bus.fetches_as(&stranger).await.unwrap(), 403);
 
     // Each CA's list names its own.
-    let caller = bus.service.caller(world, &platform);
     for (gone, by) in [(&first, &old), (&third, &new)] {
-        let taken = bus.count(READ_AGAIN);
-        let path = format!("/v1/members/{}/revoke", HEXLOWER.encode(&gone.spki()));
-        let revoked = caller.post(&path, &[], &Value::Null).await;
-        let serial = json_of(&revoked, 200)["serial"]
-            .as_str()
-            .unwrap()
-            .to_uppercase();
-        bus.until_said(READ_AGAIN, taken + 1).await;
+        let serial = bus.revoke(&platform, gone).await;
         assert_eq!(bus.lists(), 2);
         assert_eq!(listing(&bus, by), [serial]);
     }

@@ -240,6 +240,7 @@ fn every_drill_that_the_trust_runbook_names_is_a_test_that_exists() {
         "tests/fleet/src/drills.rs",
         "tests/fleet/tests/fleet.rs",
         "issuer/tests/publisher/tough.rs",
+        "issuer/tests/service/lists.rs",
         "issuer/tests/service/publishing.rs",
         "issuer/tests/service/succession.rs",
         "platform/tests/service/blocked_keys.rs",
