@@ -106,6 +106,30 @@ async fn nothing_of_a_ca_whose_list_is_missing_is_believed_where_lists_are_asked
     };
 }
 
+#[tokio::test]
+async fn two_certificates_of_one_ca_are_judged_by_its_one_list_and_two_lists_of_it_are_refused() {
+    let (ca, other) = (Ca::new(), Ca::new());
+    let twice = ca.certified_twice();
+    let [first, again] = twice.authorities().collect::<Vec<_>>()[..] else {
+        panic!("two certificates")
+    };
+    assert!(first != again && first.is_same_ca(again));
+    // A name alone makes none the same.
+    let foreign = other.anchor();
+    assert!(!foreign.authorities().any(|ca| ca.is_same_ca(first)));
+    let (gone, key) = ca.files("obol://terminal/gone");
+    let list = ca.revoke(&[&gone]);
+    let anchor = twice.clone().with_crl(&list).unwrap();
+    let server = Server::start(&ca, ClientAuth::Required(anchor)).await;
+    let good = ca.issue("obol://terminal/good");
+    assert_eq!(alert(&server, &ca, good).await, None);
+    let identity = Identity::load(&gone, &key).unwrap();
+    let refused = alert(&server, &ca, identity).await;
+    assert_eq!(refused.as_deref(), Some("certificate_revoked"));
+    let doubled = twice.with_crl(&lists(&list, &[&list, &list])).unwrap_err();
+    assert_eq!(reason(doubled), "list 2 is the second of its CA");
+}
+
 #[test]
 fn lists_of_nobody_doubled_ones_and_forged_ones_are_refused() {
     let (old, new, other) = (Ca::new(), Ca::new(), Ca::new());

@@ -52,6 +52,14 @@ impl Ca {
         TrustAnchor::load(&self.folder.path().join("access.pem")).unwrap()
     }
 
+    /// This CA by another certificate too, for the same name and key.
+    pub(crate) fn certified_twice(&self) -> TrustAnchor {
+        let again = access_params("access").self_signed(self.issuer.key());
+        let path = self.folder.path().join("twice.pem");
+        std::fs::write(&path, [self.pem(), again.unwrap().pem()].concat()).unwrap();
+        TrustAnchor::load(&path).unwrap()
+    }
+
     /// One file with all of these CAs.
     pub(crate) fn together(&self, others: &[&Ca]) -> Result<TrustAnchor, IdentityError> {
         let all = [&[self], others].concat();
