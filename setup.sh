@@ -18,6 +18,7 @@ if [ "$purpose" = test ]; then
     need openssl openssl
     need pkcs11-tool opensc
     need curl curl
+    need jq jq
     need strip binutils
     need p11-kit p11-kit
     need faketime faketime

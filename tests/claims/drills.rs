@@ -19,10 +19,11 @@ use crate::{
 const STAND_IN: &str = include_str!("drills.sh");
 
 /// In the order of the alphabet.
-const SETTINGS: [&str; 26] = [
+const SETTINGS: [&str; 27] = [
     "AT",
     "BACKUP",
     "CERTIFICATE",
+    "CLIENT",
     "HSM",
     "LOST_ONE",
     "LOST_TWO",
@@ -93,6 +94,7 @@ impl Machine {
             ("NORTH_ISSUER", at("issuer.toml")),
             ("SOUTH_ISSUER", at("issuer-south.toml")),
             ("SOUTH_REGISTER", at("south/issuer.db")),
+            ("CLIENT", user()),
             ("SOUTH_KEYS", at("south/keys.registry")),
             ("SPARE", "south/spare.pem".to_owned()),
             ("RESERVE", "south/reserve.pem".to_owned()),
@@ -173,6 +175,12 @@ impl Machine {
         assert!(output.status.success(), "{stderr}\nsouth: {south:?}");
         String::from_utf8(output.stdout).unwrap()
     }
+}
+
+/// Whoever runs the test: the stand-ins start the services as the same.
+fn user() -> String {
+    let output = Command::new("id").arg("-un").output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 fn drill(folder: &Path) -> String {

@@ -8,6 +8,7 @@ mod runbook;
 mod runbook_page;
 mod tarball;
 mod units;
+mod unpacking;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

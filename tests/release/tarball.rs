@@ -9,7 +9,7 @@ use crate::{repository, said, succeed};
 const SHIPPED: [&str; 4] = ["obol-issuer", "obol-kms", "obol-platform", "obol-pos"];
 
 /// Binaries of a fraction of the size: this machine's `true` under their names.
-fn small_binaries(folder: &Path) -> PathBuf {
+pub(crate) fn small_binaries(folder: &Path) -> PathBuf {
     let binaries = folder.join("binaries");
     fs::create_dir(&binaries).unwrap();
     for name in SHIPPED {
@@ -25,7 +25,7 @@ fn dist(binaries: &Path, out: &Path) -> Command {
 }
 
 /// Packs, under another umask than usual.
-fn pack(binaries: &Path, out: &Path, umask: &str) -> PathBuf {
+pub(crate) fn pack(binaries: &Path, out: &Path, umask: &str) -> PathBuf {
     let mut command = Command::new("bash");
     let script = format!("umask {umask}; exec \"$0\" \"$@\"");
     command.args(["-c", &script]);
