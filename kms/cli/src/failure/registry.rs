@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use obol_console::utc_text;
 use obol_credential::{Malformed, UnixTime};
 use obol_kms_registry::rotation::{InvalidFleet, InvalidPlan};
 use obol_kms_registry::{
     BackupError, CertifyError, ChangeError, Class, Fault, InvalidLimits, InvalidRoster,
-    InvalidSettings, NotCleared, OpenError, PlanRefusal, RegisterError, RestoreError, State,
+    InvalidSettings, NotCleared, OpenError, PlanRefusal, RegisterError, RestoreError, SpkiId,
+    State,
 };
 
 use crate::failure::Failure;
@@ -139,17 +141,43 @@ impl From<RegisterError> for Failure {
     }
 }
 
+/// [`ChangeError::TooEarly`] with the time as people read it.
+#[derive(Debug, thiserror::Error)]
+#[error("key {spki} is {state} and cannot become {to} before {}", utc_text(until.0))]
+struct NotBefore {
+    spki: SpkiId,
+    state: State,
+    to: State,
+    until: UnixTime,
+}
+
 impl From<ChangeError> for Failure {
     fn from(error: ChangeError) -> Failure {
         let help = match error {
             ChangeError::Fault(fault) => return fault.into(),
+            ChangeError::TooEarly {
+                spki,
+                state,
+                to,
+                until,
+            } => {
+                let error = NotBefore {
+                    spki,
+                    state,
+                    to,
+                    until,
+                };
+                return Failure::refused(
+                    error,
+                    "wait until then: terminals and passengers are slower",
+                );
+            }
             ChangeError::Unknown(_) => "`obol-kms keys list` shows the keys; register it first",
             ChangeError::Overtaken { .. } => "look at the key again, then ask the officers again",
             ChangeError::NoWay { .. } | ChangeError::OtherWayBack { .. } => {
                 "`obol-kms keys show` says where the key is; docs/spec/key-registry.md, where it can go"
             }
             ChangeError::CertificateMissing => "use `obol-kms keys certify`",
-            ChangeError::TooEarly { .. } => "wait until then: terminals and passengers are slower",
             ChangeError::Plan(ref refusal) => plan_help(refusal),
             ChangeError::Approval(_) => {
                 "`obol-kms keys request` writes what officers sign with `obol-kms officer approve`"
