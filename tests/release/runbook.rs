@@ -7,8 +7,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
-
 use crate::runbook_page::blocks;
 use crate::{binaries, repository, said, succeed};
 
@@ -17,7 +15,6 @@ const MODULES: [&str; 3] = [
     "/usr/lib64/pkcs11/libsofthsm2.so",
     "/opt/homebrew/lib/softhsm/libsofthsm2.so",
 ];
-const PIN: &str = "1234";
 
 pub(crate) fn page() -> String {
     fs::read_to_string(repository().join("docs/runbooks/issuer.md")).unwrap()
@@ -50,10 +47,8 @@ impl Machine {
             ("PLATFORM", at("platform")),
             ("BUS", at("bus")),
             ("MODULE", module.unwrap().to_owned()),
-            ("ISSUER_SERIAL", String::new()),
-            ("ACCESS_SERIAL", String::new()),
-            ("ROOT_TOKEN", at("root.token.toml")),
-            ("ROOT", at("root.pem")),
+            ("ROOT_TOKEN", at("root/root.token.toml")),
+            ("ROOT", at("root/root.pem")),
             ("DAEMON", user.clone()),
             ("CLIENT", user),
             // Here the issuer's user is whoever runs the test.
@@ -78,7 +73,7 @@ impl Machine {
         self.folder.path().join(name)
     }
 
-    /// What is there before the operator begins: folders, tarballs, tokens, the root.
+    /// What is there before the operator begins: folders and tarballs.
     fn prepare(&mut self) {
         for name in [
             "bin",
@@ -89,13 +84,14 @@ impl Machine {
             "platform",
             "bus",
             "logs",
-            "tokens",
+            "root",
             "etc/obol-issuer",
             "etc/obol-kms/issuer",
             "etc/obol-kms/access",
         ] {
             fs::create_dir_all(self.path(name)).unwrap();
         }
+        succeed(self.command("mkfifo").arg("hold"));
         let systemctl = self.path("bin/systemctl");
         fs::write(&systemctl, include_str!("systemctl.sh")).unwrap();
         fs::set_permissions(&systemctl, PermissionsExt::from_mode(0o755)).unwrap();
@@ -107,7 +103,6 @@ impl Machine {
         let next = self.pack_later(Path::new(&tarball));
         self.settings.insert("TARBALL", tarball);
         self.settings.insert("NEXT", next);
-        self.make_tokens();
     }
 
     /// The same release under a later one's name; `tar --extract` sees that it is not compressed.
@@ -134,45 +129,6 @@ impl Machine {
             .to_owned()
     }
 
-    /// The vendor's part: three tokens and their PINs; and the root, from its ceremony.
-    fn make_tokens(&mut self) {
-        let conf = format!("directories.tokendir = {}\n", self.path("tokens").display());
-        for (label, place) in [
-            ("root", "."),
-            ("issuer", "etc/obol-kms/issuer"),
-            ("access", "etc/obol-kms/access"),
-        ] {
-            fs::write(self.path(place).join("softhsm2.conf"), &conf).unwrap();
-            let arguments =
-                format!("--init-token --free --pin {PIN} --so-pin 5678 --label {label}");
-            succeed(self.command("softhsm2-util").args(arguments.split(' ')));
-            let pin = self.path(place).join("pin");
-            fs::write(&pin, PIN).unwrap();
-            fs::set_permissions(&pin, PermissionsExt::from_mode(0o400)).unwrap();
-        }
-        let module = self.settings["MODULE"].clone();
-        let kms = binaries().join("obol-kms");
-        let kms = || self.command(kms.to_str().unwrap());
-        let show = ["token", "show", "--json", "--module", &module];
-        let shown: Value = serde_json::from_str(&succeed(kms().args(show))).unwrap();
-        let serial = |label: &str| {
-            let mut tokens = shown["tokens"].as_array().unwrap().iter();
-            let token = tokens.find(|token| token["label"] == label).unwrap();
-            token["serial"].as_str().unwrap().to_owned()
-        };
-        let (pin, root) = (self.path("pin").display().to_string(), serial("root"));
-        let uri = format!("pkcs11:token=root;serial={root}?module-path={module}");
-        let root = format!("uri = '{uri}&pin-source=file:{pin}'\n");
-        fs::write(self.path("root.token.toml"), root).unwrap();
-        let create = "root create --token root.token.toml --out root.pem";
-        succeed(kms().args(create.split(' ')));
-        let serials = [
-            ("ISSUER_SERIAL", serial("issuer")),
-            ("ACCESS_SERIAL", serial("access")),
-        ];
-        self.settings.extend(serials);
-    }
-
     fn command(&self, program: &str) -> Command {
         #[allow(clippy::disallowed_methods)] // the tools beside the product are where PATH says
         let path = std::env::var("PATH").unwrap();
@@ -184,14 +140,12 @@ impl Machine {
             .envs(&self.settings)
             .env("PATH", format!("{}:{path}", bin.display()))
             .env("HOLD", self.path("hold"))
-            .env("LOGS", self.path("logs"))
-            .env("SOFTHSM2_CONF", self.path("softhsm2.conf"));
+            .env("LOGS", self.path("logs"));
         command
     }
 
     /// Runs the text in one shell, in which every question is answered yes.
     fn follow(&self, text: &str) -> String {
-        succeed(self.command("mkfifo").arg("hold"));
         // Open as long as this process lives; then the services' standard input ends.
         let mut options = fs::File::options();
         let hold = options.read(true).write(true).open(self.path("hold"));
@@ -236,16 +190,21 @@ fn free_port() -> u16 {
 fn every_command_of_the_runbook_works_in_its_order_from_the_tarball() {
     let mut machine = Machine::new();
     machine.prepare();
-    let steps = blocks(&page(), "sh");
-    assert!(steps.len() > 12, "{} blocks", steps.len());
+    let page = page();
+    let (today, later) = page.split_once("\nThen, four days later:\n").unwrap();
+    let (today, later) = (blocks(today, "sh"), blocks(later, "sh"));
+    assert!(today.len() > 4 && later.len() > 12, "{today:?} {later:?}");
     // What has been run is said on standard error when a step fails.
-    let mut text = "set -x\n".to_owned();
-    text += &steps.concat();
+    machine.follow(&format!("set -x\n{}", today.concat()));
+    // As the page says that a later shell begins.
+    let mut text = format!("set -x\n{}. \"$ETC/obol-kms/steps.sh\"\n", today[0]);
+    text += &later.concat();
     text += "systemctl stop obol-issuer obol-kms@issuer obol-kms@access\n";
     let told = machine.follow(&text);
     let times = |line: &str| told.lines().filter(|found| *found == line).count();
-    // The start, the new certificate, the upgrade and back; two key daemons in all but the second.
-    assert_eq!((times("ok"), times("ready")), (6, 4), "{told}");
+    // The start, the new certificate, the upgrade, back, and the copies of before; two key daemons
+    // in all but the second.
+    assert_eq!((times("ok"), times("ready")), (8, 5), "{told}");
     assert!(told.contains("ENROLLED obol://terminal/bus-1 "), "{told}");
     assert!(told.contains("RENEWED obol://terminal/bus-1 "), "{told}");
     // The terminal's first key and its renewed one are out.
