@@ -303,6 +303,17 @@ mod tests {
         promise.ticket().turn().await.unwrap()
     }
 
+    async fn all_under_way(places: u32) -> (Arc<Admission>, Vec<Turn>) {
+        let admission = Admission::new(places);
+        let items = places as usize;
+        let mut promise = admission.line_up("a", items, PATIENCE).unwrap();
+        let mut turns = Vec::new();
+        for _ in 0..places {
+            turns.push(promise.ticket().turn().await.unwrap());
+        }
+        (admission, turns)
+    }
+
     #[tokio::test]
     async fn a_client_with_one_item_does_not_wait_for_a_batch_that_came_before() {
         let admission = Admission::new(1);
@@ -365,12 +376,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_pace_is_that_of_all_who_are_under_way() {
-        let admission = Admission::new(64);
-        let mut promise = admission.line_up("a", 64, PATIENCE).unwrap();
-        let mut turns = Vec::new();
-        for _ in 0..64 {
-            turns.push(promise.ticket().turn().await.unwrap());
-        }
+        let (admission, mut turns) = all_under_way(64).await;
         let hour = Duration::from_secs(3600);
         let mut first = turns.remove(0);
         first.begun -= hour;
@@ -382,12 +388,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_ones_of_a_batch_are_not_taken_for_a_slow_daemon() {
-        let admission = Admission::new(64);
-        let mut promise = admission.line_up("a", 64, PATIENCE).unwrap();
-        let mut turns = Vec::new();
-        for _ in 0..64 {
-            turns.push(promise.ticket().turn().await.unwrap());
-        }
+        let (admission, turns) = all_under_way(64).await;
         let hour = Duration::from_secs(3600);
         for mut turn in turns {
             turn.begun -= hour;

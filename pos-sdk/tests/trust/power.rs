@@ -1,10 +1,11 @@
-use obol_fault_vfs::Loss;
+use obol_fault_vfs::{FaultFs, Loss};
 
 use crate::repository::*;
 use crate::update::{accepted, update};
 
-#[test]
-fn wherever_the_power_fails_in_an_update_the_terminal_has_a_whole_set_and_goes_on() {
+/// A repository at its second version, a terminal at the first, and how many operations its update
+/// takes.
+fn second_publication() -> (Repository, FaultFs, u64) {
     let mut repository = Repository::new();
     let fs = initialised(&repository);
     update(&fs, &repository).unwrap();
@@ -13,6 +14,12 @@ fn wherever_the_power_fails_in_an_update_the_terminal_has_a_whole_set_and_goes_o
     let whole = fs.cut(Loss::Everything);
     update(&whole, &repository).unwrap();
     let operations = whole.operations();
+    (repository, fs, operations)
+}
+
+#[test]
+fn wherever_the_power_fails_in_an_update_the_terminal_has_a_whole_set_and_goes_on() {
+    let (repository, fs, operations) = second_publication();
     assert!(operations > 20, "{operations}");
     let (mut old, mut new) = (0, 0);
     for at in 0..operations {
@@ -43,14 +50,8 @@ fn wherever_the_power_fails_in_an_update_the_terminal_has_a_whole_set_and_goes_o
 
 #[test]
 fn what_a_killed_update_had_not_synced_stays_when_the_power_fails_after_the_next() {
-    let mut repository = Repository::new();
-    let fs = initialised(&repository);
-    update(&fs, &repository).unwrap();
-    repository.denied.push(5);
-    repository.publish();
-    let whole = fs.cut(Loss::Everything);
-    update(&whole, &repository).unwrap();
-    for at in 0..whole.operations() {
+    let (repository, fs, operations) = second_publication();
+    for at in 0..operations {
         for loss in [Loss::Everything, Loss::Names, Loss::FirstNames] {
             let running = fs.cut(Loss::Everything);
             running.fail_power_at(at);
